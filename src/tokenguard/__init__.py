@@ -1,0 +1,50 @@
+"""OAuth 2.0 access tokens for Python APIs: may this request proceed, and as whom?
+
+    validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
+    token = validator.validate(raw)                # sync
+    token = await validator.validate_async(raw)    # async: same object, same caches
+
+Adapters are in `tokenguard.integrations`, a local issuer for tests in `tokenguard.testing`.
+"""
+
+from . import profiles
+from .challenge import Challenge
+from .config import ANY_AUDIENCE, Issuer, KeyPolicy
+from .errors import (
+    AccessDenied,
+    ConfigurationError,
+    InsufficientAuthentication,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    MissingToken,
+    Reason,
+    RequestRefused,
+    TokenGuardError,
+    Unavailable,
+)
+from .profiles import Profile
+from .token import AccessToken
+from .validator import TokenValidator
+
+__all__ = [
+    "ANY_AUDIENCE",
+    "AccessDenied",
+    "AccessToken",
+    "Challenge",
+    "ConfigurationError",
+    "InsufficientAuthentication",
+    "InsufficientScope",
+    "InvalidRequest",
+    "InvalidToken",
+    "Issuer",
+    "KeyPolicy",
+    "MissingToken",
+    "Profile",
+    "Reason",
+    "RequestRefused",
+    "TokenGuardError",
+    "TokenValidator",
+    "Unavailable",
+    "profiles",
+]

@@ -1,0 +1,68 @@
+"""Waiting, on whichever event loop runs: asyncio or trio. The only module that knows them apart."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+
+async def before(seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
+    """`await call()`, but no longer than `seconds`.
+
+    Raises:
+        TimeoutError: it took longer; it has been cancelled.
+    """
+    trio = _running_trio()
+    if trio is not None:
+        result = None
+        with trio.move_on_after(seconds) as scope:
+            result = await call()
+        if scope.cancelled_caught:
+            raise TimeoutError
+        return result
+    import asyncio
+
+    async with asyncio.timeout(seconds):
+        return await call()
+
+
+async def done(future: Future[None], seconds: float) -> None:
+    """Wait until a thread is done with `future`, or `seconds` have passed. Being cancelled here harms nobody else."""
+    if future.done():
+        return
+    wait, wake = _waker()
+    future.add_done_callback(lambda _: wake())
+    with suppress(TimeoutError):
+        await before(seconds, wait)
+
+
+def _waker() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
+    """What to await, and a function that ends the wait from any thread."""
+    trio = _running_trio()
+    if trio is not None:
+        happened = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        def wake_trio() -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(happened.set)
+
+        return happened.wait, wake_trio
+    import asyncio
+
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def wake_asyncio() -> None:
+        with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(event.set)
+
+    return event.wait, wake_asyncio
+
+
+def _running_trio() -> Any:
+    trio = sys.modules.get("trio")
+    return trio if trio is not None and trio.lowlevel.in_trio_run() else None

@@ -1,0 +1,89 @@
+"""Finding an issuer's key set: its metadata (RFC 8414, OpenID Connect Discovery). No I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from typing import Any
+
+from ._encoding import for_log
+from ._fetch import Answer, FetchFailed, Request, get_json
+from ._urls import parse_url
+from .config import Issuer
+
+
+def well_known(issuer_url: str) -> tuple[str, str]:
+    """Where the metadata of an issuer may be: RFC 8414 s3.1 inserts, OpenID Connect Discovery s4 appends.
+
+    >>> well_known("https://as.example.com/tenant/")
+    ('https://as.example.com/.well-known/oauth-authorization-server/tenant', \
+'https://as.example.com/tenant/.well-known/openid-configuration')
+    """
+    url = parse_url(issuer_url, allow_insecure_http=True)  # whether http will do was settled by Issuer
+    path = url.path.removesuffix("/")
+    return (
+        f"{url.origin}/.well-known/oauth-authorization-server{path}",
+        f"{url.origin}{path}/.well-known/openid-configuration",
+    )
+
+
+class Discovery:
+    """Knows an issuer's `jwks_uri`, or how to learn it."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self._issuer = issuer
+        if issuer.metadata_url is not None:
+            self._addresses: tuple[str, ...] = (issuer.metadata_url,)
+        else:
+            self._addresses = () if issuer.jwks_uri is not None else well_known(issuer.url)
+        self._jwks_uri = issuer.jwks_uri or ""
+        self._fresh_until = math.inf if issuer.jwks_uri is not None else -math.inf
+
+    def forget(self) -> None:
+        """Look anew next time, unless the configuration itself names the key set."""
+        if self._addresses:
+            self._fresh_until = -math.inf
+
+    def jwks_uri(self, tick: float) -> Generator[Request, Answer, str]:
+        """The address of the key set.
+
+        Raises:
+            FetchFailed: no metadata, one without keys, or one that is not this issuer's.
+        """
+        if tick >= self._fresh_until:
+            self._jwks_uri, at = yield from self._discover()
+            self._fresh_until = at + self._issuer.keys.metadata_lifetime
+        return self._jwks_uri
+
+    def _discover(self) -> Generator[Request, Answer, tuple[str, float]]:
+        troubles, at = [], -math.inf
+        for address in self._addresses:
+            try:
+                document, at = yield from get_json(self._issuer.keys.request(address))
+                return self._read(document, address, at), at
+            except FetchFailed as failure:
+                if not failure.elsewhere:
+                    raise
+                troubles.append(str(failure))
+                at = failure.at
+        raise FetchFailed("; ".join(troubles), at=at)
+
+    def _read(self, document: dict[str, Any], address: str, at: float) -> str:
+        if "issuer" not in document:
+            raise FetchFailed(f"{address}: no metadata, issuer is missing", at=at, elsewhere=True)
+        # RFC 8414 s3.3: identical, or it MUST NOT be used. Trying elsewhere would give an impostor a second chance.
+        if document["issuer"] != self._issuer.url:
+            named = for_log(document["issuer"])
+            raise FetchFailed(f"{address}: metadata of another issuer, {named}, not {self._issuer.url}", at=at)
+        jwks_uri = document.get("jwks_uri")
+        try:
+            if type(jwks_uri) is not str:
+                raise ValueError("is missing")
+            url = parse_url(jwks_uri, allow_insecure_http=self._issuer.allow_insecure_http)
+            if url.scheme == "http" and self._issuer.url.startswith("https:"):
+                raise ValueError("is plain http, though the issuer is https")
+        except ValueError as error:
+            trouble = str(error)
+        else:
+            return jwks_uri
+        raise FetchFailed(f"{address}: jwks_uri {for_log(jwks_uri)} {trouble}", at=at)

@@ -1,0 +1,78 @@
+"""What the core needs from outside, and what came of it, as values.
+
+The core does no I/O. On a miss it returns a `Fetch`: the name of a job (one flight at a time per name) and its steps, a
+generator that yields each `Request` and is sent the `Answer`. The steps feed the store they belong to; they return
+nothing and raise nothing, so whoever waited asks the core again and gets a verdict, or an exception, of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from ._encoding import json_object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP GET. Times are in seconds; `total_timeout` bounds all of it, `max_bytes` the body."""
+
+    url: str
+    connect_timeout: float
+    total_timeout: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of a `Request`, and when (monotonic seconds).
+
+    `trouble` says why there is no usable answer at all (connect failure, timeout, too large); then `status` is 0.
+    """
+
+    at: float
+    status: int = 0
+    body: bytes = b""
+    trouble: str | None = None
+
+
+Steps = Generator[Request, Answer, None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """A job for the shell: run `steps(now)` to its end, unless one of the same `name` is under way; then wait for that.
+
+    `patience` is how many seconds a request may wait for it.
+    """
+
+    name: Hashable
+    steps: Callable[[float], Steps]
+    patience: float
+
+
+class FetchFailed(Exception):
+    """Within the steps: this fetch yields nothing usable. The text is for the log.
+
+    `elsewhere`: the address is of no use, yet another one may be (a 4xx, a body that is no such document).
+    """
+
+    def __init__(self, text: str, *, at: float, elsewhere: bool = False) -> None:
+        super().__init__(text)
+        self.at = at
+        self.elsewhere = elsewhere
+
+
+def get_json(request: Request) -> Generator[Request, Answer, tuple[dict[str, Any], float]]:
+    """Get a JSON object, and the time it came. Whatever its Content-Type: many servers send a wrong one."""
+    answer = yield request
+    if answer.trouble is not None:
+        raise FetchFailed(f"{request.url}: {answer.trouble}", at=answer.at)
+    if answer.status != 200:
+        raise FetchFailed(f"{request.url}: status {answer.status}", at=answer.at, elsewhere=300 <= answer.status < 500)
+    try:
+        return json_object(answer.body), answer.at
+    except ValueError:
+        pass
+    raise FetchFailed(f"{request.url}: the body is no JSON object", at=answer.at, elsewhere=True)

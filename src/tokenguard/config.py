@@ -1,0 +1,203 @@
+"""What the operator says: which issuers to trust, and how far. Checked when it is said."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Collection, Mapping, Set
+from dataclasses import KW_ONLY, dataclass, field
+from enum import Enum
+from typing import Any, Final, Literal
+
+from . import profiles
+from ._encoding import for_log
+from ._fetch import Request
+from ._jwk import ALGORITHMS
+from ._urls import parse_url
+from .errors import ConfigurationError
+from .profiles import Profile
+
+
+class _AnyAudience(Enum):
+    ANY_AUDIENCE = "ANY_AUDIENCE"
+
+    def __repr__(self) -> str:
+        return "ANY_AUDIENCE"
+
+
+ANY_AUDIENCE: Final = _AnyAudience.ANY_AUDIENCE
+"""As `audience`: accept tokens that were issued for anyone. Any API that gets such a token can replay it at yours."""
+
+AnyAudience = Literal[_AnyAudience.ANY_AUDIENCE]
+
+MAX_LEEWAY = 300  # RFC 9068 s4: a few minutes at most
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPolicy:
+    """How keys are fetched and kept. All times are in seconds.
+
+    Args:
+        lifetime: how long a fetched key set serves.
+        metadata_lifetime: how long a discovery document serves.
+        cooldown: least time between two fetches that unknown key ids cause, failed ones counted.
+        retry_first, retry_most: wait after a failed fetch; doubles from the one to the other.
+        connect_timeout, total_timeout: bounds of one HTTP request.
+        patience: how long a request waits for keys before it is answered 503.
+        max_bytes: size of a key set or discovery document.
+        max_keys: keys in a set.
+
+    Raises:
+        ConfigurationError: a number that is none, or two that contradict each other.
+    """
+
+    lifetime: float = 300.0
+    metadata_lifetime: float = 3600.0
+    cooldown: float = 15.0
+    retry_first: float = 1.0
+    retry_most: float = 60.0
+    connect_timeout: float = 1.0
+    total_timeout: float = 3.0
+    patience: float = 5.0
+    max_bytes: int = 256 * 1024
+    max_keys: int = 100
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if not _is_number(value) or value <= 0:
+                raise ConfigurationError(f"KeyPolicy.{name} is {value!r}: it must be a number above 0")
+        for low, high in (("retry_first", "retry_most"), ("connect_timeout", "total_timeout")):
+            if getattr(self, low) > getattr(self, high):
+                raise ConfigurationError(f"KeyPolicy.{low} is above KeyPolicy.{high}: swap or raise them")
+
+    def request(self, url: str) -> Request:
+        """A request for a key set or a discovery document, within these bounds."""
+        return Request(
+            url=url,
+            connect_timeout=self.connect_timeout,
+            total_timeout=self.total_timeout,
+            max_bytes=self.max_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """One trusted authorization server, and every option that concerns it.
+
+    Keys come from exactly one place: `jwks`, `jwks_uri`, `metadata_url`, or with none of them from discovery at the
+    issuer's well-known addresses (RFC 8414 s3, OpenID Connect Discovery s4).
+
+    Args:
+        url: the issuer identifier, exactly as in the `iss` claim.
+        jwks: the key set itself (`{"keys": [...]}`, RFC 7517 s5), where nothing is to be fetched.
+        jwks_uri: where the key set is.
+        metadata_url: where the metadata document is, if not at a well-known address. It must name `url` as its issuer.
+        audience: replaces the validator's audience for tokens of this issuer.
+        algorithms: the signature algorithms that its tokens may have; exact names.
+        profile: the kind of token it sends.
+        leeway: seconds of tolerance between its clock and ours, at most 300.
+        max_token_age: seconds after `iat` for which its tokens are accepted at most; then `iat` is required.
+        keys: how keys are fetched and kept.
+        allow_insecure_http: fetch over http from hosts other than this machine. Whoever is on the path can then sign
+            tokens that you accept.
+
+    Raises:
+        ConfigurationError: the options contradict each other, or can never accept a token.
+
+    >>> Issuer("https://as.example.com", algorithms=("ES256",), leeway=10).leeway
+    10
+    """
+
+    url: str
+    _: KW_ONLY
+    jwks: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
+    jwks_uri: str | None = None
+    metadata_url: str | None = None
+    audience: str | Collection[str] | AnyAudience | None = field(default=None, hash=False)
+    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
+    profile: Profile = profiles.BASE
+    leeway: float = 30
+    max_token_age: float | None = None
+    keys: KeyPolicy = KeyPolicy()
+    allow_insecure_http: bool = False
+
+    def __post_init__(self) -> None:
+        said: Any = self  # what is annotated need not hold
+        if not isinstance(said.url, str) or not said.url:
+            raise ConfigurationError(f"an issuer is named by its URL, not by {said.url!r}")
+        self._check_source()
+        self._check_algorithms(said.algorithms)
+        if said.audience is not None:
+            audiences(said.audience, where=f"Issuer({self.url!r}).audience")
+        if not isinstance(said.profile, Profile):
+            raise ConfigurationError(
+                f"profile is {said.profile!r}: use one of tokenguard.profiles, such as profiles.BASE"
+            )
+        if not isinstance(said.keys, KeyPolicy):
+            raise ConfigurationError(f"keys is {said.keys!r}: write keys=KeyPolicy(...)")
+        if not _is_number(said.leeway) or not 0 <= said.leeway <= MAX_LEEWAY:
+            raise ConfigurationError(f"leeway is {said.leeway!r}: it is a number of seconds from 0 to {MAX_LEEWAY}")
+        if said.max_token_age is not None and (not _is_number(said.max_token_age) or said.max_token_age <= 0):
+            raise ConfigurationError(f"max_token_age is {said.max_token_age!r}: a number of seconds above 0, or None")
+
+    def _check_source(self) -> None:
+        named = [name for name in ("jwks", "jwks_uri", "metadata_url") if getattr(self, name) is not None]
+        if len(named) > 1:
+            raise ConfigurationError(f"keys come from one place: keep one of {' and '.join(named)}")
+        if self.jwks is not None:
+            jwks: Any = self.jwks
+            if not isinstance(jwks, Mapping) or not isinstance(jwks.get("keys"), list):
+                raise ConfigurationError('jwks is a JSON Web Key Set: {"keys": [...]} (RFC 7517 s5)')
+            object.__setattr__(self, "jwks", copy.deepcopy(dict(jwks)))
+            return
+        name = named[0] if named else "url"
+        self._check_url(name, getattr(self, name))
+
+    def _check_url(self, name: str, url: object) -> None:
+        try:
+            if not isinstance(url, str):
+                raise ValueError("is no string")
+            parts = parse_url(url, allow_insecure_http=self.allow_insecure_http)
+            if name == "url" and parts.query:
+                raise ValueError("has a query, and its metadata no well-known address (RFC 8414 s2): set jwks_uri")
+        except ValueError as error:
+            trouble = str(error)
+        else:
+            return
+        raise ConfigurationError(f"Issuer {name} {for_log(url)} {trouble}")
+
+    def _check_algorithms(self, algorithms: Any) -> None:
+        if isinstance(algorithms, str) or not isinstance(algorithms, Collection) or not algorithms:
+            raise ConfigurationError(f'algorithms is {algorithms!r}: a tuple such as ("RS256",)')
+        for name in algorithms:
+            if name not in ALGORITHMS:
+                raise ConfigurationError(
+                    f"algorithm {name!r} can never verify a token here: choose from {', '.join(ALGORITHMS)}"
+                )
+        object.__setattr__(self, "algorithms", tuple(algorithms))
+
+
+def audiences(audience: Any, *, where: str) -> tuple[str, ...] | None:
+    """The accepted audiences, in the order given (sorted, where there is none); None for `ANY_AUDIENCE`.
+
+    Raises:
+        ConfigurationError: it is none of the accepted forms.
+    """
+    if audience is ANY_AUDIENCE:
+        return None
+    if isinstance(audience, str):
+        audience = (audience,)
+    if not isinstance(audience, Collection) or not audience:
+        raise ConfigurationError(
+            f"{where} is {audience!r}: name the API's identifier as it stands in the aud claim, or several of them; "
+            "ANY_AUDIENCE accepts tokens that were issued for other APIs"
+        )
+    for name in audience:
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"{where} has {name!r}: each audience is a non-empty string")
+    return tuple(sorted(audience)) if isinstance(audience, Set) else tuple(audience)

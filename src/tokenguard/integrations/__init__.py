@@ -1,0 +1,1 @@
+"""Adapters: framework in, framework out. Import the one for your framework."""

@@ -1,0 +1,157 @@
+"""What all adapters share: headers to token, refusal to answer, and the check before a handler.
+
+Adapters translate; whatever decides is here or below, once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .._jws import MAX_TOKEN_BYTES
+from ..errors import ConfigurationError, InvalidRequest, InvalidToken, MissingToken, Reason, RequestRefused
+from ..requirements import Requirement
+from ..token import AccessToken
+from ..validator import TokenValidator
+
+TOKEN_KEY: Final = "tokenguard.token"
+"""Where the validated token stands in an ASGI scope or a WSGI environ, for other middleware to read. None: no token."""
+
+VERDICT_KEY: Final = "tokenguard.verdict"
+"""Where our own decorators look. Only an object of this module counts there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a middleware or extension found for this request, and the validator that found it."""
+
+    token: AccessToken | None
+    validator: TokenValidator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A refusal, ready to be sent."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+# A "Bearer" that ends there or is followed by something that cannot belong to a scheme's name (RFC 9110 s5.6.2, tchar).
+_BEARER = re.compile(rb"bearer(?![!#$%&'*+.^_`|~0-9a-z-])", re.IGNORECASE)
+_ANOTHER_BEARER = re.compile(rb",[ \t]*bearer(?:[ \t]|\Z)", re.IGNORECASE)
+_MAX_CREDENTIALS = MAX_TOKEN_BYTES + 64  # looked at before anything is searched for in it
+_CREDENTIALS = re.compile(rb"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)  # RFC 6750 s2.1: 1*SP b64token
+
+
+def bearer_token(values: Sequence[bytes]) -> bytes:
+    """The token in the values of all `Authorization` fields of a request (RFC 6750 s2.1).
+
+    Raises:
+        MissingToken: there is none: no such field, or one of another scheme.
+        InvalidRequest: there is something that means to be a bearer token and is not exactly one.
+    """
+    if not values:
+        raise MissingToken
+    if len(values) > 1:
+        raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, f"{len(values)} Authorization headers")
+    value = values[0].strip(b" \t")  # RFC 9110 s5.5: white space around a field's value is no part of it
+    if _ANOTHER_BEARER.search(value, 0, _MAX_CREDENTIALS):  # servers join repeated fields with a comma
+        raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, "Bearer stands behind a comma: fields joined by a server?")
+    if not _BEARER.match(value):
+        raise MissingToken(detail="another scheme than Bearer")
+    if len(value) > _MAX_CREDENTIALS:
+        raise InvalidToken(Reason.TOO_LARGE, f"{len(value)} bytes of credentials")
+    credentials = _CREDENTIALS.fullmatch(value)
+    if credentials is None:
+        raise InvalidRequest(Reason.MALFORMED_AUTHORIZATION, "Bearer is not followed by exactly one token")
+    return credentials[1]
+
+
+def require_verdict(found: object) -> Verdict:
+    """What stands under `VERDICT_KEY`, if one of our middlewares put it there.
+
+    Raises:
+        ConfigurationError: none did. A route that asks for a token is never open because nobody looked for one.
+    """
+    if type(found) is not Verdict:
+        raise ConfigurationError(
+            "this route asks for an access token, and nothing validates one: add TokenGuardMiddleware to the app"
+        )
+    return found
+
+
+def admit(found: object, requirement: Requirement) -> AccessToken:
+    """The token of a request whose route has this requirement.
+
+    Raises:
+        ConfigurationError: no middleware of ours saw the request.
+        MissingToken, InsufficientScope: named and logged, ready to be answered.
+    """
+    verdict = require_verdict(found)
+    try:
+        if verdict.token is None:
+            raise MissingToken
+        requirement.check(verdict.token)
+    except RequestRefused as refused:
+        refused.scope = requirement.scope
+        name_and_log(refused, verdict)
+        raise
+    return verdict.token
+
+
+def name_and_log(refused: RequestRefused, found: object) -> RequestRefused:
+    """See to it that a refusal that an application raised names the realm and is logged; others passed here before."""
+    if refused.realm is None:
+        require_verdict(found).validator.refuse(refused)
+    return refused
+
+
+def answer(refused: RequestRefused) -> Answer:
+    """The response to a refusal: the *Answers* table, in bytes."""
+    members = {"error": refused.error, "error_description": refused.description}
+    if refused.status == 503:
+        members = {"error": "temporarily_unavailable"}
+    body = json.dumps({name: value for name, value in members.items() if value is not None}).encode("ascii")
+    return Answer(status=refused.status, headers={**refused.headers, "Content-Length": str(len(body))}, body=body)
+
+
+class PublicPaths:
+    """Paths that need no token: exact ones, and subtrees written as `/x/*`.
+
+    Raises:
+        ConfigurationError: one that would open more than it says, or never match.
+    """
+
+    def __init__(self, paths: Collection[str]) -> None:
+        if isinstance(paths, str):
+            raise ConfigurationError(f'public is a collection of paths: public=("{paths}",)')
+        for path in paths:
+            subtree = path.removesuffix("/*")
+            if not path.startswith("/") or "*" in subtree or _is_ambiguous(path) or not subtree:
+                raise ConfigurationError(
+                    f'public path {path!r}: write an exact, decoded path such as "/health", or a subtree such as '
+                    '"/static/*"; what is all public needs no middleware'
+                )
+        self._exact = frozenset(path for path in paths if not path.endswith("/*"))
+        self._subtrees = tuple(path[:-1] for path in paths if path.endswith("/*"))
+
+    def include(self, path: str, raw_path: bytes) -> bool:
+        """Whether a request for `path` (decoded, below the mount; `raw_path` as it was sent) needs no token.
+
+        A path that two readers may read differently is never public: what lies behind us may be the other reader.
+        """
+        listed = path in self._exact or path.startswith(self._subtrees)
+        return listed and not _is_ambiguous(path) and _ENCODED_SEPARATOR.search(raw_path) is None
+
+
+_ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c|25)", re.IGNORECASE)
+_AMBIGUOUS = re.compile(r"//|[\\;%\x00-\x1f]|/\.{1,2}(?:/|\Z)")
+
+
+def _is_ambiguous(path: str) -> bool:
+    return _AMBIGUOUS.search(path) is not None

@@ -1,0 +1,166 @@
+"""The middleware for any ASGI application. It needs no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from .. import _async
+from ..errors import ConfigurationError, MissingToken, RequestRefused
+from ..token import AccessToken
+from ..validator import TokenValidator
+from ._common import TOKEN_KEY, VERDICT_KEY, PublicPaths, Verdict, answer, bearer_token, name_and_log
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+POLICY_VIOLATION = 1008  # RFC 6455 s7.4.1
+EXPIRED = "the access token expired"
+
+
+class TokenGuardMiddleware:
+    """Lets a request through only with a valid access token in its `Authorization` header.
+
+    The application finds the validated token in the scope, under `"tokenguard.token"`. `http` and `websocket` scopes
+    are guarded, `lifespan` passes, any other scope is refused. A websocket is closed when its token expires.
+
+    Args:
+        app: the application to wrap.
+        validator: who decides.
+        required: False lets a request *without* a token through (the application then finds None), for applications
+            that ask route by route. A token that is present and bad is refused all the same.
+        public: paths that need no token and where none is looked at: exact decoded paths below the mount, or
+            `"/static/*"` for a subtree. Everything else is protected whatever its method, CORS preflights too: put
+            CORS middleware outside of this one.
+
+    Raises:
+        ConfigurationError: `public` or `validator` is not usable.
+
+    Not checked: scopes; ask for those on the route.
+    """
+
+    def __init__(
+        self, app: ASGIApp, validator: TokenValidator, *, required: bool = True, public: Collection[str] = ()
+    ) -> None:
+        if not hasattr(validator, "validate_async"):
+            raise ConfigurationError(f"validator is {validator!r}: pass a TokenValidator")
+        self.app = app
+        self.validator = validator
+        self._required = required
+        self._public = PublicPaths(public)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.app(scope, receive, send)
+        elif kind in ("http", "websocket"):
+            await self._guard(scope, receive, send)
+        else:
+            raise ConfigurationError(
+                f"TokenGuardMiddleware knows no ASGI scope of type {kind!r}, and lets none through"
+            )
+
+    async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            token = None if self._is_public(scope) else await self._token(scope)
+        except RequestRefused as refused:
+            await _refuse(refused, scope, send)
+            return
+        # On a copy: what an outer layer holds is not ours to change, and whatever it put under our keys is gone.
+        scope = {**scope, TOKEN_KEY: token, VERDICT_KEY: Verdict(token=token, validator=self.validator)}
+        self.announce(scope, token)
+        if scope["type"] == "http":
+            await _run_until_refused(self.app, scope, receive, send)
+        elif token is not None:
+            await _run_until_expiry(self.app, scope, receive, send, lambda: self.validator.seconds_left(token))
+        else:
+            await self.app(scope, receive, send)
+
+    def announce(self, scope: Scope, token: AccessToken | None) -> None:
+        """For middleware of a framework: tell the scope in the framework's own words too."""
+
+    def _is_public(self, scope: Scope) -> bool:
+        path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+        if root and (path == root or path.startswith(f"{root}/")):
+            path = path[len(root) :]
+        raw_path = scope.get("raw_path")
+        return raw_path is not None and self._public.include(path, raw_path)
+
+    async def _token(self, scope: Scope) -> AccessToken | None:
+        try:
+            text = bearer_token([value for name, value in scope["headers"] if name.lower() == b"authorization"])
+        except MissingToken as refused:
+            if not self._required:
+                return None
+            self.validator.refuse(refused)
+            raise
+        except RequestRefused as refused:
+            self.validator.refuse(refused)
+            raise
+        return await self.validator.validate_async(text)
+
+
+async def _refuse(refused: RequestRefused, scope: Scope, send: Send) -> None:
+    response = answer(refused)
+    headers = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in response.headers.items()]
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
+    elif "websocket.http.response" in (scope.get("extensions") or {}):
+        await send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": response.body})
+    else:
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refused.error or ""})
+
+
+async def _run_until_refused(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run an application; if it raises a refusal before it has begun to answer, that is the answer."""
+    begun = False
+
+    async def send_and_note(message: Message) -> None:
+        nonlocal begun
+        begun = True
+        await send(message)
+
+    try:
+        await app(scope, receive, send_and_note)
+    except RequestRefused as refused:
+        if begun:
+            raise
+        await _refuse(name_and_log(refused, scope[VERDICT_KEY]), scope, send)
+
+
+async def _run_until_expiry(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, seconds_left: Callable[[], float]
+) -> None:
+    """Run a websocket application; from the token's expiry on nothing passes, in either direction."""
+    closed = False
+
+    async def close() -> None:
+        nonlocal closed
+        if not closed:
+            closed = True
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": EXPIRED})
+
+    async def receive_while_valid() -> Message:
+        left = seconds_left()
+        with suppress(TimeoutError):
+            if left > 0:
+                message: Message = await _async.before(left, receive)
+                return message
+        await close()
+        return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": EXPIRED}
+
+    async def send_while_valid(message: Message) -> None:
+        nonlocal closed
+        if seconds_left() <= 0:
+            await close()
+            raise OSError(EXPIRED)  # as ASGI 2.4 has it for a connection that is gone
+        closed = closed or message["type"] == "websocket.close"
+        await send(message)
+
+    await app(scope, receive_while_valid, send_while_valid)

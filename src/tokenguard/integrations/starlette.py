@@ -1,0 +1,170 @@
+"""Starlette: the middleware, and what routes ask for.
+
+app = Starlette(routes=[...], middleware=[Middleware(TokenGuardMiddleware, validator=validator)])
+
+@require_scopes("read:users")
+async def users(request: Request) -> Response:
+    token = get_token(request)
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar, cast
+
+from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from ..errors import ConfigurationError, MissingToken, RequestRefused
+from ..requirements import ANY_TOKEN, Requirement, require
+from ..token import AccessToken
+from . import asgi
+from ._common import VERDICT_KEY, admit, answer, name_and_log, require_verdict
+
+__all__ = ["TokenGuardMiddleware", "TokenUser", "get_token", "require_scopes", "require_token"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class TokenUser(BaseUser):
+    """`request.user` of a request with a token; `token` has all of it."""
+
+    def __init__(self, token: AccessToken) -> None:
+        self.token = token
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def display_name(self) -> str:
+        return self.identity
+
+    @property
+    def identity(self) -> str:
+        return self.token.subject or self.token.client_id or ""
+
+
+class TokenGuardMiddleware(asgi.TokenGuardMiddleware):
+    """The ASGI middleware, which also sets `request.user` and `request.auth` where nobody did before.
+
+    Arguments and behaviour are those of `tokenguard.integrations.asgi.TokenGuardMiddleware`. Starlette's own
+    `@requires("read")` then works on the token's scopes, with Starlette's answers; `require_scopes` gives RFC 6750's.
+    """
+
+    def announce(self, scope: asgi.Scope, token: AccessToken | None) -> None:
+        if "user" not in scope and "auth" not in scope:
+            scope["user"] = UnauthenticatedUser() if token is None else TokenUser(token)
+            scope["auth"] = (
+                AuthCredentials() if token is None else AuthCredentials(["authenticated", *sorted(token.scopes)])
+            )
+
+
+def get_token(request: HTTPConnection) -> AccessToken:
+    """The validated token of this request.
+
+    Raises:
+        MissingToken: it came without one, under `required=False` or on a public path.
+        ConfigurationError: no TokenGuardMiddleware saw this request.
+    """
+    verdict = require_verdict(request.scope.get(VERDICT_KEY))
+    if verdict.token is None:
+        raise name_and_log(MissingToken(), verdict)
+    return verdict.token
+
+
+def require_scopes(*scopes: str, any_of: Collection[str] = ()) -> Callable[[F], F]:
+    """Let a request reach the endpoint only if its token was granted these scopes.
+
+    Args:
+        scopes: all of them are needed; compared exactly.
+        any_of: one of them is needed.
+
+    Returns:
+        A decorator for sync and async endpoint functions that take the request.
+
+    Raises:
+        ConfigurationError: when decorating, for no or impossible scopes and for what cannot be guarded; when called
+            without TokenGuardMiddleware.
+
+    >>> @require_scopes("read:users")
+    ... async def users(request): ...
+    """
+    return _guard(require(scopes, any_of))
+
+
+def require_token(endpoint: F) -> F:
+    """Let a request reach the endpoint only with a valid token, whatever its scopes. Otherwise as `require_scopes`.
+
+    >>> @require_token
+    ... def profile(request): ...
+    """
+    return _guard(ANY_TOKEN)(endpoint)
+
+
+def _guard(requirement: Requirement) -> Callable[[F], F]:
+    def decorate(endpoint: F) -> F:
+        request_of = _request_finder(endpoint)
+        if inspect.iscoroutinefunction(endpoint):
+
+            @functools.wraps(endpoint)
+            async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+                request = request_of(args, kwargs)
+                try:
+                    admit(request.scope.get(VERDICT_KEY), requirement)
+                    return await endpoint(*args, **kwargs)
+                except RequestRefused as refused:
+                    return _response(refused, request)
+
+            return cast(F, guarded_async)
+
+        @functools.wraps(endpoint)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            request = request_of(args, kwargs)
+            try:
+                admit(request.scope.get(VERDICT_KEY), requirement)
+                return endpoint(*args, **kwargs)
+            except RequestRefused as refused:
+                return _response(refused, request)
+
+        return cast(F, guarded)
+
+    return decorate
+
+
+def _response(refused: RequestRefused, request: Request) -> Response:
+    response = answer(name_and_log(refused, request.scope.get(VERDICT_KEY)))
+    return Response(response.body, status_code=response.status, headers=response.headers)
+
+
+def _request_finder(endpoint: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Request]:
+    """How to find the request among an endpoint's arguments.
+
+    Raises:
+        ConfigurationError: `endpoint` is not a function that takes a request and returns a response.
+    """
+    name = getattr(endpoint, "__qualname__", repr(endpoint))
+    if not inspect.isfunction(endpoint):
+        raise ConfigurationError(
+            f"{name} is no function: of a class endpoint decorate its methods, def get(self, request)"
+        )
+    if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
+        raise ConfigurationError(f"{name} is a generator: an endpoint returns a response")
+    parameters = list(inspect.signature(endpoint).parameters)
+    if "request" in parameters:
+        index = parameters.index("request")
+    elif len(parameters) == 1:
+        index = 0
+    else:
+        raise ConfigurationError(f"{name} must take the request to be guarded: def {endpoint.__name__}(request)")
+
+    def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        request = args[index] if index < len(args) else kwargs.get(parameters[index])
+        if not isinstance(request, Request):
+            raise ConfigurationError(f"{name} was called with {type(request).__name__} in place of a Starlette Request")
+        return request
+
+    return find

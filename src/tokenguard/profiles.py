@@ -1,0 +1,34 @@
+"""Profiles: which kind of token an issuer sends, and what it has to carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What is asked of a token besides the checks that all tokens undergo.
+
+    Args:
+        name: for people.
+        types: accepted values of the header's `typ`, in lower case and without `application/`; "" accepts its absence.
+        required: claims that must be present, beyond `iss`, `exp` and (unless any audience will do) `aud`.
+
+    >>> BASE.types == {"", "jwt", "at+jwt"}
+    True
+    """
+
+    name: str
+    types: frozenset[str]
+    required: tuple[str, ...] = ()
+
+
+BASE = Profile(name="base", types=frozenset({"", "jwt", "at+jwt"}))
+"""What most servers send today: `typ` absent, `JWT` or `at+jwt`, few claims required."""
+
+RFC9068 = Profile(
+    name="rfc9068",
+    types=frozenset({"at+jwt"}),
+    required=("iss", "exp", "aud", "sub", "client_id", "iat", "jti"),
+)
+"""The JWT profile for access tokens, to the letter: RFC 9068 s2.1 (typ) and s2.2 (claims)."""

@@ -1,0 +1,67 @@
+"""What a route asks of a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .challenge import is_scope_token
+from .errors import ConfigurationError, InsufficientScope
+from .token import AccessToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """The scopes that a route needs: every one of `all_of`, and at least one of `any_of` where that is not empty."""
+
+    all_of: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """All scopes to ask for. Of alternatives it names each: the authorization server grants what it will."""
+        return tuple(dict.fromkeys(self.all_of + self.any_of))
+
+    def check(self, token: AccessToken) -> None:
+        """Pass, or raise.
+
+        Raises:
+            InsufficientScope: a needed scope was not granted; scopes are compared exactly (RFC 6749 s3.3).
+        """
+        missing = [scope for scope in self.all_of if scope not in token.scopes]
+        if missing:
+            raise InsufficientScope(detail=f"lacks {' '.join(missing)}", required=self.scope)
+        if self.any_of and token.scopes.isdisjoint(self.any_of):
+            raise InsufficientScope(detail=f"has none of {' '.join(self.any_of)}", required=self.scope)
+
+
+ANY_TOKEN = Requirement()
+"""Any valid token will do."""
+
+
+def require(all_of: Iterable[object], any_of: object) -> Requirement:
+    """Make a requirement of what was written on a route.
+
+    Raises:
+        ConfigurationError: it would protect less than it seems to, or can never be met.
+    """
+    if isinstance(any_of, str) or not isinstance(any_of, Iterable):
+        raise ConfigurationError(f'any_of is a collection of scopes: any_of=("{any_of}",)')
+    requirement = Requirement(all_of=_scopes(all_of), any_of=_scopes(any_of))
+    if not requirement.scope:
+        raise ConfigurationError("require_scopes names no scope; to accept any valid token use require_token")
+    return requirement
+
+
+def _scopes(names: Iterable[object]) -> tuple[str, ...]:
+    scopes = []
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigurationError(
+                f'a scope is a string, not {name!r}: @require_scopes("read:users") has its parentheses and its scopes'
+            )
+        if not is_scope_token(name):
+            remedy = ", ".join(f'"{part}"' for part in name.split()) or "a name"
+            raise ConfigurationError(f"{name!r} is no single scope (RFC 6749 s3.3): write {remedy}")
+        scopes.append(name)
+    return tuple(scopes)

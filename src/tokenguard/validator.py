@@ -1,0 +1,158 @@
+"""The validator: the core, its clock, and what fetches for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import Any, Self
+
+from ._core import Check, Core, Miss
+from ._flight import Flights
+from ._report import Reporter
+from ._transport import HttpClient, Transport
+from .challenge import is_challenge_text
+from .config import AnyAudience, Issuer, audiences
+from .errors import ConfigurationError, RequestRefused
+from .token import AccessToken
+
+
+class TokenValidator:
+    """Validates access tokens: signature, `iss`, `aud`, `exp`, `nbf` and the rest, against each issuer's cached keys.
+
+    Build one when the application starts and share it: between threads, event loops and adapters.
+
+    Args:
+        issuers: whom to trust, each by URL or as an `Issuer` with options of its own.
+        audience: the identifier of this API as it stands in the `aud` claim; of several, any match suffices.
+            `ANY_AUDIENCE` does without, and accepts tokens that were issued for other APIs.
+        realm: what challenges call this API; by default the first audience.
+        checks: plain functions that see each validated token, on every request. None accepts; raising `AccessDenied`
+            (or another `RequestRefused`) refuses; any other exception propagates, and nothing passes.
+        http_client: an `httpx.Client` or `httpx2.Client` to fetch keys with; yours to close.
+        clock: seconds since the epoch; for `exp`, `nbf` and `iat`.
+        monotonic: seconds that never jump; for lifetimes of what was fetched.
+
+    Raises:
+        ConfigurationError: an option is wrong, or contradicts another; the message has the remedy.
+
+    Not checked: scopes (see `require_scopes` of the adapters), proof of possession (a token with `cnf` is refused),
+    revocation.
+
+    >>> validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
+    >>> validator.realm
+    'https://api.example.com'
+    """
+
+    def __init__(
+        self,
+        *issuers: str | Issuer,
+        audience: str | Collection[str] | AnyAudience,
+        realm: str | None = None,
+        checks: Collection[Check] = (),
+        http_client: HttpClient | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not issuers:
+            raise ConfigurationError('no issuer to trust: TokenValidator("https://as.example.com", audience=...)')
+        trusted = [issuer if isinstance(issuer, Issuer) else Issuer(issuer) for issuer in issuers]
+        urls = [issuer.url for issuer in trusted]
+        for url in urls:
+            if urls.count(url) > 1:
+                raise ConfigurationError(f"issuer {url} is given twice")
+        names = audiences(audience, where="audience")
+        self.realm: str = _realm(realm, names)
+        self._core = Core(trusted, None if names is None else frozenset(names), checks)
+        self._transport = Transport(http_client, monotonic)
+        self._flights = Flights(self._transport, monotonic)
+        self._reporter = Reporter(monotonic)
+        self._clock = clock
+        self._monotonic = monotonic
+        for trust in self._core.trusted.values():
+            for skip in trust.skipped:
+                self._reporter.key_skipped(trust.issuer.url, skip.kid, skip.why)
+
+    def validate(self, token: str | bytes) -> AccessToken:
+        """Validate a token, as it stands after `Bearer `.
+
+        Waits only where a key has to be fetched: for one request at a time per issuer, a few seconds at most.
+
+        Args:
+            token: the compact token.
+
+        Returns:
+            The validated token.
+
+        Raises:
+            InvalidToken: the token was judged and refused; answer 401.
+            AccessDenied: a check refused it (or what else a check raised); answer with its `status` and `headers`.
+            Unavailable: it could not be judged, as keys are out of reach; answer 503, never 401.
+            TypeError: `token` is neither str nor bytes.
+
+        >>> validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
+        >>> validator.validate("no.such.token")
+        Traceback (most recent call last):
+        tokenguard.errors.InvalidToken: malformed: header: not canonical base64url
+        """
+        _require_text(token)
+        try:
+            outcome = self._core.decide(token, self._clock(), self._monotonic())
+            while isinstance(outcome, Miss):
+                self._flights.wait(outcome.fetch)
+                outcome = outcome.resume(self._clock(), self._monotonic())
+        except RequestRefused as refused:
+            self.refuse(refused)
+            raise
+        return outcome
+
+    async def validate_async(self, token: str | bytes) -> AccessToken:
+        """`validate`, for asyncio and trio: the same core, caches and errors. It awaits only where a key is fetched."""
+        _require_text(token)
+        try:
+            outcome = self._core.decide(token, self._clock(), self._monotonic())
+            while isinstance(outcome, Miss):
+                await self._flights.wait_async(outcome.fetch)
+                outcome = outcome.resume(self._clock(), self._monotonic())
+        except RequestRefused as refused:
+            self.refuse(refused)
+            raise
+        return outcome
+
+    def refuse(self, refused: RequestRefused) -> None:
+        """For adapters: name our realm in a refusal, and log it. What `validate` raises went through here already."""
+        refused.realm = self.realm
+        self._reporter.refused(refused)
+
+    def seconds_left(self, token: AccessToken) -> float:
+        """For adapters that hold a connection open: how long this token may still be used, leeway included."""
+        return token.expires_at + self._core.trusted[token.issuer].issuer.leeway - self._clock()
+
+    def close(self) -> None:
+        """Close connections. Known keys serve on; what would have to be fetched is `Unavailable` from now on."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _require_text(token: object) -> None:
+    if not isinstance(token, str | bytes):
+        raise TypeError(f"a token is str or bytes, not {type(token).__name__}")
+
+
+def _realm(realm: Any, audience: tuple[str, ...] | None) -> str:
+    if realm is None:
+        realm = "api" if audience is None else audience[0]
+        if not is_challenge_text(realm):
+            raise ConfigurationError(
+                f'audience {realm!r} has characters that may not stand in a challenge: name a realm, realm="api"'
+            )
+    if not isinstance(realm, str) or not is_challenge_text(realm):
+        raise ConfigurationError(f'realm is {realm!r}: printable ASCII without quotes and backslashes, such as "api"')
+    return str(realm)
