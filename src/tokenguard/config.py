@@ -175,7 +175,7 @@ class Issuer:
         if isinstance(algorithms, str) or not isinstance(algorithms, Collection) or not algorithms:
             raise ConfigurationError(f'algorithms is {algorithms!r}: a tuple such as ("RS256",)')
         for name in algorithms:
-            if name not in ALGORITHMS:
+            if not isinstance(name, str) or name not in ALGORITHMS:
                 raise ConfigurationError(
                     f"algorithm {name!r} can never verify a token here: choose from {', '.join(ALGORITHMS)}"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Collection
 from types import TracebackType
@@ -64,7 +65,7 @@ class TokenValidator:
         names = audiences(audience, where="audience")
         self.realm: str = _realm(realm, names)
         self._core = Core(trusted, None if names is None else frozenset(names), checks)
-        self._transport = Transport(http_client, monotonic)
+        self._transport = Transport(_sync_client(http_client), monotonic)
         self._flights = Flights(self._transport, monotonic)
         self._reporter = Reporter(monotonic)
         self._clock = clock
@@ -139,6 +140,15 @@ class TokenValidator:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _sync_client(client: HttpClient | None) -> HttpClient | None:
+    usable = client is None or callable(getattr(client, "send", None)) and callable(getattr(client, "build_request", None))
+    if not usable or inspect.iscoroutinefunction(getattr(client, "send", None)):
+        raise ConfigurationError(
+            f"http_client is {client!r}: give an httpx.Client (not an AsyncClient: fetches run beside the event loop)"
+        )
+    return client
 
 
 def _require_text(token: object) -> None:

@@ -1,0 +1,68 @@
+# `make demo` and `make test` need a Python 3.11 or later and nothing else: they make .venv and keep it up to date.
+# Kept to what GNU make 3.81 (macOS) and a POSIX sh understand.
+
+# The interpreter to use; empty: the first of CANDIDATES that fits.
+PYTHON ?=
+VENV ?= .venv
+PYTEST_ARGS ?=
+SERVE ?=
+
+CANDIDATES := python3.13 python3.12 python3.11 python3
+EXTRAS := dev,demo
+PY := "$(VENV)/bin/python"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean venv
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@echo 'Variables: PYTHON=/path/to/python3, PYTEST_ARGS="-k name"'
+
+demo: venv ## see requests allowed and refused; SERVE=1 stays up to be tried by hand
+	@$(PY) -m tokenguard demo $(if $(filter 1,$(SERVE)),--serve)
+
+test: venv ## the test suite, with branch coverage
+	@$(PY) -m pytest --cov=tokenguard $(PYTEST_ARGS)
+
+check: venv ## lint, format and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(if $(wildcard benchmarks),venv) ## speed, against the bare signature check
+	@test -d benchmarks || { echo 'Benchmarks come with a later release: there is no benchmarks/ yet.' >&2; exit 1; }
+	@$(PY) -m benchmarks
+
+clean: ## remove .venv and everything else that was made here
+	rm -rf "$(VENV)" dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A candidate fits when it runs (a pyenv shim may exist and fail), is new enough and can make environments. It answers
+# with its version and its path; below an activated .venv that is the Python which .venv was made from.
+PROBE := import sys; sys.version_info < (3, 11) and sys.exit(1); \
+	print("%d.%d.%d" % sys.version_info[:3], sys._base_executable)
+
+# The stamp holds all that .venv was made from, the checkout's own path too: an editable install points there.
+venv:
+	@set -eu; python= lacking=; \
+	for candidate in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
+		found=$$("$$candidate" -c '$(PROBE)' 2>/dev/null) || continue; \
+		if "$$candidate" -c 'import ensurepip, venv' 2>/dev/null; then python=$$found; break; fi; \
+		lacking="$$lacking $$candidate"; \
+	done; \
+	no_venv() { \
+		echo "$$1 cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)." >&2; \
+		exit 1; \
+	}; \
+	if [ -z "$$python" ]; then \
+		if [ -n "$$lacking" ]; then no_venv "$${lacking# }"; fi; \
+		echo "No Python 3.11 or later runs here as $(if $(PYTHON),$(PYTHON),any of: $(CANDIDATES)); install one," \
+			"or name yours: make PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi; \
+	made_from=$$(echo "$$python [$(EXTRAS)] $(CURDIR)"; cksum pyproject.toml constraints.txt); \
+	if [ "$$made_from" = "$$(cat "$(VENV)/made-from" 2>/dev/null)" ] && $(PY) -c '' 2>/dev/null; then exit 0; fi; \
+	echo "Setting up $(VENV) with Python $${python%% *}: a minute or so, once." >&2; \
+	"$${python#* }" -m venv --clear "$(VENV)" || no_venv "$${python#* }"; \
+	$(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'; \
+	printf '%s\n' "$$made_from" > "$(VENV)/made-from"

@@ -1,0 +1,117 @@
+"""The command line: `tokenguard-oauth verify` judges a token, `tokenguard-oauth demo` shows the library at work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from . import profiles
+from .config import Issuer
+from .errors import ConfigurationError, InsufficientScope, Reason, RequestRefused, Unavailable
+from .requirements import ANY_TOKEN, require
+from .validator import TokenValidator
+
+ACCEPTED, REFUSED, UNDECIDED = 0, 1, 2
+_PROFILES = {profile.name: profile for profile in (profiles.BASE, profiles.RFC9068)}
+
+_HINTS: Final[Mapping[Reason, str]] = MappingProxyType(
+    {
+        Reason.TOO_LARGE: "Is this one token, and nothing else?",
+        Reason.MALFORMED: "A JWT has three parts between dots. An opaque token can only be introspected at its issuer.",
+        Reason.ENCRYPTED: "Tell the issuer to send signed tokens (JWS) for this API, not encrypted ones.",
+        Reason.UNSUPPORTED_HEADER: "No access token needs that header; which component issued this one?",
+        Reason.WRONG_ALGORITHM: "If the issuer really signs with it, allow it in Issuer(algorithms=...); never none or HS*.",
+        Reason.WRONG_TYPE: "An ID token, a logout token or a DPoP proof is no access token.",
+        Reason.MISSING_CLAIM: "Tell the issuer to send that claim, or take a profile that does not ask for it.",
+        Reason.MALFORMED_CLAIM: "The issuer sends a value of a wrong type; it has to be mended there.",
+        Reason.TIME_IN_MILLISECONDS: "The issuer counts in milliseconds; RFC 7519 wants seconds.",
+        Reason.WRONG_ISSUER: "--issuer must equal iss to the letter; look at the scheme and a slash at the end.",
+        Reason.WRONG_AUDIENCE: "The token is for another API: ask for one with this audience (or resource).",
+        Reason.WRONG_TOKEN_KIND: "An ID token tells the client who logged in. Send the access token.",
+        Reason.BOUND_TOKEN: "It is bound to a key (DPoP or mTLS), and needs a proof of that key with each request.",
+        Reason.EXPIRED: "Get a new token. If this one is new, compare the clocks.",
+        Reason.NOT_YET_VALID: "Compare the issuer's clock with this machine's.",
+        Reason.ISSUED_IN_FUTURE: "Compare the issuer's clock with this machine's.",
+        Reason.UNKNOWN_KEY: "The issuer does not publish that key: a token of another environment, or long withdrawn?",
+        Reason.AMBIGUOUS_KEY: "The issuer publishes several keys that fit; each needs a kid of its own.",
+        Reason.BAD_SIGNATURE: "The token was changed, or signed with another key under the same name.",
+        Reason.INSUFFICIENT_SCOPE: "Ask the issuer for a token with the scopes that are missing.",
+        Reason.KEYS_UNAVAILABLE: "Nobody can say whether the token is good: the issuer's keys could not be fetched.",
+    }
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0 accepted, 1 refused, 2 could not decide (or the arguments make no sense).
+    """
+    options = _parser().parse_args(arguments)
+    # What is said here is said in full; without a handler Python would print the log line beside it.
+    logging.getLogger("tokenguard").addHandler(logging.NullHandler())
+    if options.command == "demo":
+        from ._demo import demo
+
+        return demo(serve=options.serve)
+    try:
+        return _verify(options)
+    except ConfigurationError as error:
+        print(f"cannot decide: {error}", file=sys.stderr)
+        return UNDECIDED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tokenguard-oauth", description="OAuth 2.0 access tokens for Python APIs.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    verify = commands.add_parser(
+        "verify",
+        help="validate a token against its issuer, and say why or why not",
+        epilog="Exit code: 0 accepted, 1 refused, 2 could not decide.",
+    )
+    verify.add_argument(
+        "token",
+        nargs="?",
+        help="the token; read from standard input if left out (safer: arguments are"
+        " seen by other users of the machine)",
+    )
+    verify.add_argument("--issuer", required=True, metavar="URL", help="the issuer, exactly as in the iss claim")
+    verify.add_argument(
+        "--audience", required=True, action="append", metavar="AUD", help="this API, as in the aud claim"
+    )
+    verify.add_argument("--scope", action="append", default=[], metavar="S", help="a scope the token must have")
+    verify.add_argument("--jwks-uri", metavar="URL", help="where the keys are; found by discovery if left out")
+    verify.add_argument("--profile", choices=sorted(_PROFILES), default="base", help="what to ask of a token")
+    demo = commands.add_parser("demo", help="protect an app, send it good and bad requests, show what happens")
+    demo.add_argument("--serve", action="store_true", help="leave the app running, to be tried with curl")
+    return parser
+
+
+def _verify(options: argparse.Namespace) -> int:
+    requirement = require(options.scope, ()) if options.scope else ANY_TOKEN
+    issuer = Issuer(options.issuer, jwks_uri=options.jwks_uri, profile=_PROFILES[options.profile])
+    token = (sys.stdin.read() if options.token is None else options.token).strip()
+    with TokenValidator(issuer, audience=options.audience) as validator:
+        try:
+            validated = validator.validate(token)
+            requirement.check(validated)
+        except RequestRefused as refused:
+            return _explain(refused)
+    print(json.dumps(validated.to_dict(), indent=2))
+    print(f"accepted: a token of {validated.issuer}", file=sys.stderr)
+    return ACCEPTED
+
+
+def _explain(refused: RequestRefused) -> int:
+    undecided = isinstance(refused, Unavailable)
+    print(f"{'cannot decide' if undecided else 'refused'}: {refused}", file=sys.stderr)
+    if isinstance(refused, InsufficientScope):
+        print("the token itself is good", file=sys.stderr)
+    if refused.reason in _HINTS:
+        print(_HINTS[refused.reason], file=sys.stderr)
+    return UNDECIDED if undecided else REFUSED

@@ -1,0 +1,86 @@
+"""What is served: the routes, the faults in front of them, and who asked for what."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ._answers import Answer, Endpoint, Request, Response, render
+from ._faults import ELSEWHERE, Episode, FaultSwitch, Kind, divert, spoil
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """An endpoint, and the name by which `fail(on=...)` knows it."""
+
+    kind: Kind
+    endpoint: Endpoint
+
+
+class RequestLog:
+    """Counts requests by path; others can wait for them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, path: str) -> None:
+        """Count one."""
+        with self._changed:
+            self._counts[path] += 1
+            self._changed.notify_all()
+
+    def counts(self) -> Counter[str]:
+        """A copy."""
+        with self._changed:
+            return Counter(self._counts)
+
+    def reset(self) -> None:
+        """Count from zero."""
+        with self._changed:
+            self._counts.clear()
+
+    def wait(self, path: str, count: int, timeout: float) -> None:
+        """Return once `path` was asked for `count` times."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._counts[path] >= count, timeout):
+                raise TimeoutError(f"{self._counts[path]} requests for {path} in {timeout} s, not {count}")
+
+
+class RoutedSite:
+    """Answers by `routes`, which is asked anew for every request, as tests change their minds."""
+
+    def __init__(self, routes: Callable[[], Mapping[str, Route]]) -> None:
+        self.log = RequestLog()
+        self.faults = FaultSwitch()
+        self._routes = routes
+
+    def arrived(self, request: Request) -> None:
+        """Count it."""
+        self.log.add(request.path)
+
+    def interrupt(self) -> None:
+        """End all waits of faults."""
+        self.faults.interrupt()
+
+    def respond(self, request: Request) -> tuple[Response, Episode | None]:
+        """The response, and the fault to deliver it with. Only known paths fail; below `/elsewhere` none does."""
+        routes = self._routes()
+        route = routes.get(request.path)
+        if route is not None:
+            return self._respond(route, request, self.faults.episode(route.kind))
+        if request.path.startswith(ELSEWHERE):
+            route = routes.get(request.path.removeprefix(ELSEWHERE))
+        if route is not None:
+            return self._respond(route, request, None)
+        return render(Answer(status=404, document={"error": "not_found"}), request), None
+
+    def _respond(self, route: Route, request: Request, episode: Episode | None) -> tuple[Response, Episode | None]:
+        answer = route.endpoint(request)
+        if episode is None:
+            return render(answer, request), None
+        # Without its ETag: a fault shows even to a client that has the document already.
+        answer = spoil(episode.fault, route.kind, replace(answer, etag=False))
+        return divert(episode.fault, request.path, render(answer, request)), episode

@@ -1,0 +1,119 @@
+"""What refusals carry, and what they tell to whom."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+import tokenguard
+from tokenguard import (
+    AccessDenied,
+    Challenge,
+    ConfigurationError,
+    InsufficientAuthentication,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    MissingToken,
+    Reason,
+    RequestRefused,
+    TokenGuardError,
+    Unavailable,
+)
+
+REFUSALS: list[tuple[RequestRefused, int, str | None]] = [
+    (MissingToken(), 401, 'Bearer realm="R"'),
+    (
+        InvalidRequest(),
+        400,
+        'Bearer realm="R", error="invalid_request", error_description="The Authorization header is malformed"',
+    ),
+    (
+        InvalidToken(Reason.BAD_SIGNATURE),
+        401,
+        'Bearer realm="R", error="invalid_token", error_description="The access token is invalid"',
+    ),
+    (
+        InvalidToken(Reason.EXPIRED),
+        401,
+        'Bearer realm="R", error="invalid_token", error_description="The access token expired"',
+    ),
+    (
+        InsufficientScope(required=("a", "b")),
+        403,
+        'Bearer realm="R", error="insufficient_scope", error_description="The request requires higher privileges than '
+        'provided by the access token", scope="a b"',
+    ),
+    (
+        AccessDenied(),
+        403,
+        'Bearer realm="R", error="insufficient_scope", error_description="The request requires higher privileges than '
+        'provided by the access token"',
+    ),
+    (
+        InsufficientAuthentication(acr_values=("gold", "silver"), max_age=60),
+        401,
+        'Bearer realm="R", error="insufficient_user_authentication", error_description="A different authentication '
+        'level is required", acr_values="gold silver", max_age="60"',
+    ),
+    (Unavailable(retry_after=7), 503, None),
+]
+IDS = [f"{type(refused).__name__} {refused.reason}" for refused, _, _ in REFUSALS]
+
+
+@pytest.mark.parametrize(("refused", "status", "challenge"), REFUSALS, ids=IDS)
+def test_a_refusal_has_all_that_an_answer_needs(refused: RequestRefused, status: int, challenge: str | None) -> None:
+    refused.realm = "R"
+    assert refused.status == status
+    assert refused.headers.get("WWW-Authenticate") == challenge  # C5, C6, C8
+    assert refused.headers["Cache-Control"] == "no-store"
+    assert refused.headers["Content-Type"] == "application/json"
+    assert refused.headers.get("Retry-After") == ("7" if status == 503 else None)
+
+
+@pytest.mark.parametrize("refused", [refused for refused, _, _ in REFUSALS], ids=IDS)
+def test_a_refusal_survives_pickling(refused: RequestRefused) -> None:
+    copy = pickle.loads(pickle.dumps(refused))
+    assert type(copy) is type(refused)
+    assert (copy.reason, copy.detail, copy.headers) == (refused.reason, refused.detail, refused.headers)
+
+
+def test_the_detail_is_for_the_log_and_never_in_the_answer() -> None:
+    refused = AccessDenied(detail="organisation 7 is suspended")
+    refused.realm = "R"
+    assert str(refused) == "access_denied: organisation 7 is suspended"
+    assert "suspended" not in str(refused.headers) + str(refused.description)
+
+
+def test_a_refusal_without_detail_prints_its_reason() -> None:
+    assert str(MissingToken()) == "no_token"
+
+
+def test_each_error_is_where_the_tree_says() -> None:
+    assert issubclass(ConfigurationError, TokenGuardError)
+    assert not issubclass(ConfigurationError, RequestRefused)
+    for refused, _, _ in REFUSALS:
+        assert isinstance(refused, RequestRefused)
+
+
+@pytest.mark.parametrize("value", ['a"b', "a\\b", "a\nb", "é", ""])
+def test_a_challenge_takes_no_text_that_would_need_an_escape(value: str) -> None:
+    with pytest.raises(ValueError, match="characters that may not stand in a challenge"):
+        Challenge(realm=value)
+
+
+@pytest.mark.parametrize("scope", ["a  b", " a", "a "])
+def test_a_challenge_takes_scopes_between_single_spaces_only(scope: str) -> None:
+    with pytest.raises(ValueError, match="single spaces"):
+        Challenge(scope=scope)
+
+
+def test_a_challenge_needs_a_parameter() -> None:
+    with pytest.raises(ValueError, match="at least one parameter"):  # C5
+        Challenge()
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    assert tokenguard.__all__ == sorted(tokenguard.__all__)
+    assert all(hasattr(tokenguard, name) for name in tokenguard.__all__)
