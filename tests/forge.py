@@ -28,6 +28,7 @@ ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 
 Json = bytes | str | Mapping[str, object]
 Signer = Callable[[bytes], bytes]
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
 
 def _rsa(bits: int = 2048) -> rsa.RSAPrivateKey:
@@ -130,9 +131,7 @@ KIDS = {"RS256": "rs", "PS256": "ps", "ES256": "es", "EdDSA": "ed"}
 # Keys as others see them
 
 
-def public_jwk(
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey, **members: object
-) -> dict[str, Any]:
+def public_jwk(key: PrivateKey, **members: object) -> dict[str, Any]:
     """The public JWK (RFC 7518 s6) of a private key, with more members."""
     public = key.public_key()
     if isinstance(public, rsa.RSAPublicKey):

@@ -39,7 +39,10 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "key set over http": (_issuer(jwks_uri="http://as.example.com/jwks"), "Issuer jwks_uri .* use https"),
     "key set URL is bytes": (_issuer(jwks_uri=b"https://as.example.com/jwks"), "is no string"),
     "metadata from a file": (_issuer(metadata_url="file:///etc/passwd"), "is not a plain https URL"),
-    "two sources of keys": (_issuer(jwks=JWKS, jwks_uri="https://as.example.com/jwks"), "keep one of jwks and jwks_uri"),
+    "two sources of keys": (
+        _issuer(jwks=JWKS, jwks_uri="https://as.example.com/jwks"),
+        "keep one of jwks and jwks_uri",
+    ),
     "jwks is a list": (_issuer(jwks=[]), r'\{"keys": \[...\]\}'),
     "jwks is a bare key": (_issuer(jwks=GOOD_KEYS[0]), r'\{"keys": \[...\]\}'),
     "jwks without usable key": (_validator(Issuer(ISSUER, jwks={"keys": USELESS_KEYS})), "no usable key"),

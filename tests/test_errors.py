@@ -22,6 +22,8 @@ from tokenguard import (
     Unavailable,
 )
 
+HIGHER = "The request requires higher privileges than provided by the access token"
+OTHER_LEVEL = "A different authentication level is required"
 REFUSALS: list[tuple[RequestRefused, int, str | None]] = [
     (MissingToken(), 401, 'Bearer realm="R"'),
     (
@@ -42,20 +44,18 @@ REFUSALS: list[tuple[RequestRefused, int, str | None]] = [
     (
         InsufficientScope(required=("a", "b")),
         403,
-        'Bearer realm="R", error="insufficient_scope", error_description="The request requires higher privileges than '
-        'provided by the access token", scope="a b"',
+        f'Bearer realm="R", error="insufficient_scope", error_description="{HIGHER}", scope="a b"',
     ),
     (
         AccessDenied(),
         403,
-        'Bearer realm="R", error="insufficient_scope", error_description="The request requires higher privileges than '
-        'provided by the access token"',
+        f'Bearer realm="R", error="insufficient_scope", error_description="{HIGHER}"',
     ),
     (
         InsufficientAuthentication(acr_values=("gold", "silver"), max_age=60),
         401,
-        'Bearer realm="R", error="insufficient_user_authentication", error_description="A different authentication '
-        'level is required", acr_values="gold silver", max_age="60"',
+        f'Bearer realm="R", error="insufficient_user_authentication", error_description="{OTHER_LEVEL}", '
+         'acr_values="gold silver", max_age="60"',
     ),
     (Unavailable(retry_after=7), 503, None),
 ]

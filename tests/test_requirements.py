@@ -48,9 +48,9 @@ def test_a_token_without_them_is_refused_and_told_all_that_the_route_needs(
 
 
 def test_the_log_says_what_is_missing() -> None:
-    with pytest.raises(InsufficientScope, match="^insufficient_scope: lacks b$"):
+    with pytest.raises(InsufficientScope, match=r"^insufficient_scope: lacks b$"):
         require(["a", "b"], ()).check(_token("a"))
-    with pytest.raises(InsufficientScope, match="^insufficient_scope: has none of a b$"):
+    with pytest.raises(InsufficientScope, match=r"^insufficient_scope: has none of a b$"):
         require([], ["a", "b"]).check(_token("c"))
 
 

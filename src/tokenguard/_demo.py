@@ -119,6 +119,14 @@ def _cases(issuer: LocalIssuer, api: str, cold_api: str) -> Iterator[Case]:
         method="POST",
         path="/users",
     )
+    yield Case(
+        what="enough scopes",
+        api=api,
+        authorization=f"Bearer {issuer.mint(scope='read:users write:users')}",
+        status=200,
+        method="POST",
+        path="/users",
+    )
     yield case("an expired token", issuer.mint(expires_in=-3600), 401, _EXPIRED)
     yield case("a token for another audience", issuer.mint(audience="https://other.example.com"), 401, _INVALID)
     yield case("forged, attacker's key embedded (jwk)", _forged_with_embedded_key(issuer), 401, _INVALID)

@@ -69,7 +69,7 @@ class Transport:
             if response.headers.get("content-encoding", "identity") != "identity":
                 return self._trouble("the answer is compressed, which was not asked for")
             body = bytearray()
-            for chunk in response.iter_raw():
+            for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > request.max_bytes:
                     return self._trouble(f"more than {request.max_bytes} bytes")

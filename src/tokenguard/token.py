@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -45,6 +45,15 @@ class AccessToken:
     def to_dict(self) -> dict[str, Any]:
         """A copy of the claims in plain JSON types, to change or to serialise."""
         return {name: _thaw(value) for name, value in self.claims.items()}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # For pickle and copy: a read-only mapping has no state of its own to hand on.
+        facts = {name.name: getattr(self, name.name) for name in fields(self)}
+        return _restore, ({**facts, "claims": self.to_dict()},)
+
+
+def _restore(facts: dict[str, Any]) -> AccessToken:
+    return AccessToken(**{**facts, "claims": freeze(facts["claims"])})
 
 
 def freeze(value: Any) -> Any:

@@ -143,7 +143,9 @@ class TokenValidator:
 
 
 def _sync_client(client: HttpClient | None) -> HttpClient | None:
-    usable = client is None or callable(getattr(client, "send", None)) and callable(getattr(client, "build_request", None))
+    usable = client is None or (
+        callable(getattr(client, "send", None)) and callable(getattr(client, "build_request", None))
+    )
     if not usable or inspect.iscoroutinefunction(getattr(client, "send", None)):
         raise ConfigurationError(
             f"http_client is {client!r}: give an httpx.Client (not an AsyncClient: fetches run beside the event loop)"

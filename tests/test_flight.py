@@ -1,0 +1,236 @@
+"""One fetch at a time per name, for threads and event loops alike."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import trio
+
+from tokenguard import _flight
+from tokenguard._fetch import Answer, Fetch, Request, Steps
+from tokenguard._flight import Flights
+
+LONG = 30.0
+REQUEST = Request(url="https://x", connect_timeout=1, total_timeout=1, max_bytes=1)
+
+
+class Gate:
+    """A transport that answers once it is opened."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Semaphore(0)
+        self.open = threading.Event()
+        self.sent = 0
+
+    def send(self, _: Request) -> Answer:
+        self.sent += 1
+        self.arrived.release()
+        assert self.open.wait(LONG)
+        return Answer(at=0.0, status=200)
+
+    def after_fork(self) -> None: ...
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+class CountedFlights(Flights):
+    """Tells how many have come to wait."""
+
+    def __init__(self, gate: Any) -> None:
+        super().__init__(gate, lambda: 7.0)
+        self.waiting = threading.Semaphore(0)
+
+    def _join(self, fetch: Fetch) -> Future[None]:
+        future = super()._join(fetch)
+        self.waiting.release()
+        return future
+
+    def await_waiters(self, count: int) -> None:
+        for _ in range(count):
+            assert self.waiting.acquire(timeout=LONG)
+
+
+def _flights(gate: Any) -> CountedFlights:
+    return CountedFlights(gate)
+
+
+def _one_request(tick: float) -> Steps:
+    assert tick == 7.0
+    yield REQUEST
+
+
+def _fetch(patience: float = LONG, steps: Callable[[float], Steps] = _one_request, name: str = "keys") -> Fetch:
+    return Fetch(name=name, steps=steps, patience=patience)
+
+
+def test_many_threads_cause_one_fetch(gate: Gate) -> None:
+    flights = _flights(gate)
+    with ThreadPoolExecutor(20) as pool:
+        waits = [pool.submit(flights.wait, _fetch()) for _ in range(20)]
+        flights.await_waiters(20)
+        gate.open.set()
+        for wait in waits:
+            wait.result(LONG)
+    assert gate.sent == 1
+
+
+def test_tasks_of_two_event_loops_cause_one_fetch(gate: Gate) -> None:
+    flights = _flights(gate)
+
+    async def many() -> None:
+        await asyncio.gather(*(flights.wait_async(_fetch()) for _ in range(50)))
+
+    with ThreadPoolExecutor(2) as pool:
+        loops = [pool.submit(asyncio.run, many()) for _ in range(2)]
+        flights.await_waiters(100)
+        gate.open.set()
+        for loop in loops:
+            loop.result(LONG)
+    assert gate.sent == 1
+
+
+def test_trio_waits_too(gate: Gate) -> None:
+    flights = _flights(gate)
+
+    async def many() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(flights.wait_async, _fetch())
+            await trio.to_thread.run_sync(flights.await_waiters, 20)
+            gate.open.set()
+
+    trio.run(many)
+    assert gate.sent == 1
+
+
+def test_names_fly_side_by_side(gate: Gate) -> None:
+    flights = _flights(gate)
+    with ThreadPoolExecutor(2) as pool:
+        waits = [pool.submit(flights.wait, _fetch(name=name)) for name in ("a", "b")]
+        assert gate.arrived.acquire(timeout=LONG)
+        assert gate.arrived.acquire(timeout=LONG)
+        gate.open.set()
+        for wait in waits:
+            wait.result(LONG)
+    assert gate.sent == 2
+
+
+def test_a_landed_flight_is_forgotten(gate: Gate) -> None:
+    flights = _flights(gate)
+    gate.open.set()
+    flights.wait(_fetch())
+    flights.wait(_fetch())
+    assert gate.sent == 2
+    assert not flights._flying
+
+
+def test_a_thread_waits_no_longer_than_its_patience(gate: Gate) -> None:
+    flights = _flights(gate)
+    flights.wait(_fetch(patience=0.01))
+    assert "keys" in flights._flying
+
+
+def test_a_task_waits_no_longer_than_its_patience(gate: Gate) -> None:
+    flights = _flights(gate)
+    asyncio.run(flights.wait_async(_fetch(patience=0.01)))
+    trio.run(flights.wait_async, _fetch(patience=0.01))
+    assert gate.sent == 1
+    gate.open.set()  # its loops are gone: landing must not mind
+    flights._flying["keys"].result(LONG)
+
+
+def test_a_cancelled_waiter_harms_nobody(gate: Gate) -> None:
+    flights = _flights(gate)
+
+    async def one_gives_up() -> None:
+        leaver = asyncio.create_task(flights.wait_async(_fetch()))
+        stayer = asyncio.create_task(flights.wait_async(_fetch()))
+        await asyncio.to_thread(flights.await_waiters, 2)
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        assert not stayer.done()
+        gate.open.set()
+        await stayer
+
+    asyncio.run(one_gives_up())
+    assert gate.sent == 1
+
+
+def test_one_that_landed_meanwhile_is_not_waited_for(gate: Gate) -> None:
+    flights = _flights(gate)
+    gate.open.set()
+
+    async def after_landing() -> None:
+        future = flights._join(_fetch())
+        future.result(LONG)
+        await _flight._async.done(future, LONG)
+
+    asyncio.run(after_landing())
+
+
+def test_steps_that_ask_for_nothing_are_done_at_once(gate: Gate) -> None:
+    def nothing(_: float) -> Steps:
+        yield from ()
+
+    _flights(gate).wait(_fetch(steps=nothing))
+    assert gate.sent == 0
+
+
+def test_a_bug_in_the_steps_is_logged_and_nobody_hangs(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: float) -> Steps:
+        yield from ()
+        raise ZeroDivisionError
+
+    with caplog.at_level(logging.ERROR, "tokenguard"):
+        _flights(gate).wait(_fetch(steps=broken))
+    assert caplog.messages == ["a fetch failed unexpectedly"]
+
+
+def test_where_no_thread_starts_the_fetch_runs_inline(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_threads(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    gate.open.set()
+    monkeypatch.setattr(threading.Thread, "start", no_threads)
+    flights = _flights(gate)
+    flights.wait(_fetch())
+    assert gate.sent == 1
+    assert not flights._flying
+
+
+def test_no_thread_outlives_its_fetch(gate: Gate) -> None:
+    flights = _flights(gate)
+    flights.wait(_fetch(patience=0.01))
+    fetching = [thread for thread in threading.enumerate() if thread.name == "tokenguard-fetch"]
+    assert fetching
+    assert all(thread.daemon for thread in fetching)
+    gate.open.set()
+    for thread in fetching:
+        thread.join(LONG)
+        assert not thread.is_alive()
+
+
+def test_after_a_fork_nothing_flies_and_no_lock_is_held(gate: Gate) -> None:
+    flights = _flights(gate)
+    flights.wait(_fetch(patience=0.01))
+    held = flights._lock
+    held.acquire()
+    _flight._reset_after_fork()  # what os.register_at_fork calls in the child
+    held.release()
+    assert not flights._flying
+    assert flights._lock is not held
+    gate.open.set()
+    flights.wait(_fetch())
+    assert gate.sent == 2

@@ -1,0 +1,179 @@
+"""The only sockets: what is sent, and that whatever goes wrong is an answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import httpx
+import httpx2
+import pytest
+
+from tokenguard._fetch import Answer, Request
+from tokenguard._transport import Transport
+from tokenguard.testing import Fault, LocalIssuer
+
+AT = 7.0
+
+
+@pytest.fixture
+def issuer() -> Iterator[LocalIssuer]:
+    with LocalIssuer(algorithms=("ES256",)) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    transport = Transport(None, lambda: AT)
+    yield transport
+    transport.close()
+
+
+def _request(url: str, *, total_timeout: float = 5.0, max_bytes: int = 100_000) -> Request:
+    return Request(url=url, connect_timeout=5.0, total_timeout=total_timeout, max_bytes=max_bytes)
+
+
+def _mock(respond: Callable[[httpx.Request], httpx.Response], clock: Callable[[], float] = lambda: AT) -> Transport:
+    return Transport(httpx.Client(transport=httpx.MockTransport(respond)), clock)
+
+
+def test_an_answer_has_status_body_and_time(issuer: LocalIssuer, transport: Transport) -> None:
+    answer = transport.send(_request(issuer.jwks_uri))
+    assert (answer.status, answer.trouble, answer.at) == (200, None, AT)
+    assert b'"keys"' in answer.body
+
+
+def test_a_redirect_is_an_answer_and_never_followed(issuer: LocalIssuer, transport: Transport) -> None:
+    issuer.fail(Fault.REDIRECT)
+    assert transport.send(_request(issuer.jwks_uri)).status == 302
+    assert list(issuer.requests) == ["/jwks"]
+
+
+def test_not_even_by_a_client_that_follows_them(issuer: LocalIssuer) -> None:
+    issuer.fail(Fault.REDIRECT)
+    with httpx.Client(follow_redirects=True) as client:
+        assert Transport(client, lambda: AT).send(_request(issuer.jwks_uri)).status == 302
+    assert list(issuer.requests) == ["/jwks"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "trouble"),
+    [
+        (Fault.RESET, "ReadError"),
+        (Fault.TRUNCATED, "RemoteProtocolError"),
+        (Fault.HUGE, "more than 100000 bytes"),
+    ],
+)
+def test_a_broken_answer_is_trouble(issuer: LocalIssuer, transport: Transport, fault: Fault, trouble: str) -> None:
+    issuer.fail(fault)
+    answer = transport.send(_request(issuer.jwks_uri))
+    assert answer.status == 0
+    assert trouble in str(answer.trouble)
+
+
+def test_a_hanging_server_is_trouble(issuer: LocalIssuer, transport: Transport) -> None:
+    issuer.fail(Fault.HANG)
+    assert "ReadTimeout" in str(transport.send(_request(issuer.jwks_uri, total_timeout=0.05)).trouble)
+
+
+def test_a_server_out_of_reach_is_trouble(issuer: LocalIssuer, transport: Transport) -> None:
+    issuer.down()
+    assert "ConnectError" in str(transport.send(_request(issuer.jwks_uri)).trouble)
+
+
+def test_a_dripping_body_ends_at_the_deadline() -> None:
+    ticks = iter(range(100))
+
+    def drip(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=(b"." for _ in range(1000)))
+
+    answer = _mock(drip, lambda: float(next(ticks))).send(_request("https://x/", total_timeout=5.0))
+    assert answer.trouble == "not done within 5.0 s"
+
+
+def test_a_body_of_the_very_size_passes_and_one_more_does_not() -> None:
+    transport = _mock(lambda _: httpx.Response(200, content=b"12345"))
+    assert transport.send(_request("https://x/", max_bytes=5)).body == b"12345"
+    assert transport.send(_request("https://x/", max_bytes=4)).trouble == "more than 4 bytes"
+
+
+def test_no_compressed_answer_is_asked_for_or_read() -> None:
+    seen: list[httpx.Headers] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"bomb"))
+
+    assert "compressed" in str(_mock(respond).send(_request("https://x/")).trouble)
+    assert seen[0]["accept-encoding"] == "identity"
+    assert seen[0]["accept"] == "application/json"
+
+
+def test_whatever_a_client_raises_is_trouble_and_harmless_in_a_log() -> None:
+    def respond(_: httpx.Request) -> httpx.Response:
+        raise ZeroDivisionError("\x1b[31m\r\n" + "x" * 1000)
+
+    trouble = str(_mock(respond).send(_request("https://x/")).trouble)
+    assert trouble.startswith("ZeroDivisionError '\\x1b[31m\\r\\nxxx")
+    assert len(trouble) < 200
+
+
+def test_httpx2_serves_as_well(issuer: LocalIssuer) -> None:
+    with httpx2.Client() as client:
+        transport = Transport(client, lambda: AT)
+        assert transport.send(_request(issuer.jwks_uri)).status == 200
+        issuer.fail(Fault.REDIRECT)
+        assert transport.send(_request(issuer.jwks_uri)).status == 302
+        issuer.down()
+        assert "ConnectError" in str(transport.send(_request(issuer.jwks_uri)).trouble)
+
+
+def test_our_client_takes_nothing_from_the_environment(
+    issuer: LocalIssuer, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert transport.send(_request(issuer.jwks_uri)).status == 200
+
+
+def test_our_client_keeps_no_connection_open(issuer: LocalIssuer, transport: Transport) -> None:
+    transport.send(_request(issuer.jwks_uri))
+    own = transport._own
+    assert isinstance(own, httpx.Client)
+    pool = own._transport._pool  # type: ignore[attr-defined]
+    assert pool.connections == []
+
+
+def test_once_closed_it_says_so_and_opens_nothing(issuer: LocalIssuer, transport: Transport) -> None:
+    transport.send(_request(issuer.jwks_uri))
+    transport.close()
+    transport.close()
+    assert transport.send(_request(issuer.jwks_uri)) == Answer(at=AT, trouble="the validator is closed")
+
+
+def test_a_given_client_is_not_ours_to_close(issuer: LocalIssuer) -> None:
+    with httpx.Client() as client:
+        Transport(client, lambda: AT).close()
+        assert not client.is_closed
+
+
+def test_after_a_fork_the_parents_client_and_lock_are_left_alone(issuer: LocalIssuer, transport: Transport) -> None:
+    transport.send(_request(issuer.jwks_uri))
+    client, held = transport._own, transport._lock
+    with held:
+        transport.after_fork()
+        assert transport.send(_request(issuer.jwks_uri)).status == 200
+    assert transport._own is not client
+    assert client is not None
+    client.close()
+
+
+def test_threads_share_one_client(issuer: LocalIssuer, transport: Transport) -> None:
+    threads = [threading.Thread(target=transport.send, args=(_request(issuer.jwks_uri),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert issuer.requests["/jwks"] == 8
