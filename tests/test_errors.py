@@ -23,7 +23,10 @@ from tokenguard import (
 )
 
 HIGHER = "The request requires higher privileges than provided by the access token"
-OTHER_LEVEL = "A different authentication level is required"
+STEP_UP = (
+    'Bearer realm="R", error="insufficient_user_authentication", '
+    'error_description="A different authentication level is required"'
+)
 REFUSALS: list[tuple[RequestRefused, int, str | None]] = [
     (MissingToken(), 401, 'Bearer realm="R"'),
     (
@@ -55,7 +58,7 @@ REFUSALS: list[tuple[RequestRefused, int, str | None]] = [
         InsufficientAuthentication(acr_values=("gold", "silver"), max_age=60),
         401,
         f'Bearer realm="R", error="insufficient_user_authentication", error_description="{OTHER_LEVEL}", '
-         'acr_values="gold silver", max_age="60"',
+        'acr_values="gold silver", max_age="60"',
     ),
     (Unavailable(retry_after=7), 503, None),
 ]

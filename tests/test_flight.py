@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from tokenguard import _flight
+from tokenguard import _async, _flight
 from tokenguard._fetch import Answer, Fetch, Request, Steps
 from tokenguard._flight import Flights
 
@@ -175,7 +175,7 @@ def test_one_that_landed_meanwhile_is_not_waited_for(gate: Gate) -> None:
     async def after_landing() -> None:
         future = flights._join(_fetch())
         future.result(LONG)
-        await _flight._async.done(future, LONG)
+        await _async.done(future, LONG)
 
     asyncio.run(after_landing())
 

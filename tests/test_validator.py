@@ -8,7 +8,6 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import pytest
@@ -288,8 +287,11 @@ class TestChecks:
         async def refuse(token: AccessToken) -> None:
             raise AccessDenied
 
+        def check(token: AccessToken) -> object:
+            return refuse(token)
+
         with pytest.raises(ConfigurationError, match="not async"):
-            self._validator(partial(refuse)).validate(forge())
+            self._validator(check).validate(forge())
 
     def test_no_check_sees_a_token_that_was_not_proven(self) -> None:
         seen: list[AccessToken] = []
