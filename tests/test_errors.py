@@ -57,8 +57,7 @@ REFUSALS: list[tuple[RequestRefused, int, str | None]] = [
     (
         InsufficientAuthentication(acr_values=("gold", "silver"), max_age=60),
         401,
-        f'Bearer realm="R", error="insufficient_user_authentication", error_description="{OTHER_LEVEL}", '
-        'acr_values="gold silver", max_age="60"',
+        f'{STEP_UP}, acr_values="gold silver", max_age="60"',
     ),
     (Unavailable(retry_after=7), 503, None),
 ]

@@ -25,7 +25,7 @@ _HINTS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.MALFORMED: "A JWT has three parts between dots. An opaque token can only be introspected at its issuer.",
         Reason.ENCRYPTED: "Tell the issuer to send signed tokens (JWS) for this API, not encrypted ones.",
         Reason.UNSUPPORTED_HEADER: "No access token needs that header; which component issued this one?",
-        Reason.WRONG_ALGORITHM: "If the issuer really signs with it, allow it: Issuer(algorithms=...); never none, HS*.",
+        Reason.WRONG_ALGORITHM: "If the issuer really signs with it, allow it: Issuer(algorithms=...). Never none.",
         Reason.WRONG_TYPE: "An ID token, a logout token or a DPoP proof is no access token.",
         Reason.MISSING_CLAIM: "Tell the issuer to send that claim, or take a profile that does not ask for it.",
         Reason.MALFORMED_CLAIM: "The issuer sends a value of a wrong type; it has to be mended there.",
