@@ -83,8 +83,14 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "lifetime of zero": (_policy(lifetime=0), "KeyPolicy.lifetime is 0"),
     "lifetime is infinite": (_policy(lifetime=float("inf")), "a number above 0"),
     "max_keys is a string": (_policy(max_keys="100"), "a number above 0"),
-    "retries that shrink": (_policy(retry_first=10, retry_most=5), "retry_first is above KeyPolicy.retry_most"),
-    "connecting longer than all of it": (_policy(connect_timeout=9), "connect_timeout is above"),
+    "retries that shrink": (
+        _policy(retry_first=10, retry_most=5),
+        r"retry_first \(10\) is above KeyPolicy.retry_most \(5\)",
+    ),
+    "connecting longer than all of it": (_policy(connect_timeout=9), "connect_timeout .* is above"),
+    "a lifetime below its own bound": (_policy(lifetime=30), "min_lifetime .* is above KeyPolicy.lifetime"),
+    "a lifetime above its own bound": (_policy(lifetime=7200), "lifetime .* is above KeyPolicy.max_lifetime"),
+    "refreshing before it was fetched": (_policy(refresh_ahead=400), "refresh_ahead .* is above KeyPolicy.lifetime"),
 }
 
 

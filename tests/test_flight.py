@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from tokenguard import _async, _flight
+from tokenguard import _async
 from tokenguard._fetch import Answer, Fetch, Request, Steps
 from tokenguard._flight import Flights
 
@@ -33,8 +33,6 @@ class Gate:
         self.arrived.release()
         assert self.open.wait(LONG)
         return Answer(at=0.0, status=200)
-
-    def after_fork(self) -> None: ...
 
 
 @pytest.fixture
@@ -227,7 +225,7 @@ def test_after_a_fork_nothing_flies_and_no_lock_is_held(gate: Gate) -> None:
     flights.wait(_fetch(patience=0.01))
     held = flights._lock
     held.acquire()
-    _flight._reset_after_fork()  # what os.register_at_fork calls in the child
+    flights.after_fork()
     held.release()
     assert not flights._flying
     assert flights._lock is not held

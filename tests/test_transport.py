@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
 
 import httpx
 import httpx2
 import pytest
 
 from tokenguard._fetch import Answer, Request
-from tokenguard._transport import Transport
+from tokenguard._transport import Transport, _Deadline
 from tokenguard.testing import Fault, LocalIssuer
 
 AT = 7.0
@@ -33,8 +36,8 @@ def _request(url: str, *, total_timeout: float = 5.0, max_bytes: int = 100_000) 
     return Request(url=url, connect_timeout=5.0, total_timeout=total_timeout, max_bytes=max_bytes)
 
 
-def _mock(respond: Callable[[httpx.Request], httpx.Response], clock: Callable[[], float] = lambda: AT) -> Transport:
-    return Transport(httpx.Client(transport=httpx.MockTransport(respond)), clock)
+def _mock(respond: Callable[[httpx.Request], httpx.Response]) -> Transport:
+    return Transport(httpx.Client(transport=httpx.MockTransport(respond)), lambda: AT)
 
 
 def test_an_answer_has_status_body_and_time(issuer: LocalIssuer, transport: Transport) -> None:
@@ -73,7 +76,8 @@ def test_a_broken_answer_is_trouble(issuer: LocalIssuer, transport: Transport, f
 
 def test_a_hanging_server_is_trouble(issuer: LocalIssuer, transport: Transport) -> None:
     issuer.fail(Fault.HANG)
-    assert "ReadTimeout" in str(transport.send(_request(issuer.jwks_uri, total_timeout=0.05)).trouble)
+    trouble = transport.send(_request(issuer.jwks_uri, total_timeout=0.05)).trouble
+    assert trouble == "not done within 0.05 s" or "ReadTimeout" in str(trouble)
 
 
 def test_a_server_out_of_reach_is_trouble(issuer: LocalIssuer, transport: Transport) -> None:
@@ -81,14 +85,51 @@ def test_a_server_out_of_reach_is_trouble(issuer: LocalIssuer, transport: Transp
     assert "ConnectError" in str(transport.send(_request(issuer.jwks_uri)).trouble)
 
 
-def test_a_dripping_body_ends_at_the_deadline() -> None:
-    ticks = iter(range(100))
+@pytest.mark.parametrize("fault", [Fault.DRIP_HEADERS, Fault.DRIP_BODY])
+@pytest.mark.parametrize("client", [None, httpx.Client, httpx2.Client], ids=["ours", "httpx", "httpx2"])
+def test_a_dripping_server_is_cut_off_at_the_deadline(
+    issuer: LocalIssuer, fault: Fault, client: type[httpx.Client] | None
+) -> None:
+    # Each byte comes well within httpx's own timeouts; all of them would take minutes.
+    issuer.fail(fault)
+    with ExitStack() as stack:
+        transport = Transport(stack.enter_context(client()) if client else None, lambda: AT)
+        stack.callback(transport.close)
+        assert transport.send(_request(issuer.jwks_uri, total_timeout=0.3)).trouble == "not done within 0.3 s"
 
-    def drip(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=(b"." for _ in range(1000)))
 
-    answer = _mock(drip, lambda: float(next(ticks))).send(_request("https://x/", total_timeout=5.0))
-    assert answer.trouble == "not done within 5.0 s"
+def test_a_body_that_comes_without_a_connection_ends_at_the_deadline_too() -> None:
+    over = threading.Event()
+
+    def drip() -> Iterator[bytes]:
+        while not over.wait(0.01):
+            yield b"."
+
+    answer = _mock(lambda _: httpx.Response(200, content=drip())).send(_request("https://x/", total_timeout=0.05))
+    over.set()
+    assert answer.trouble == "not done within 0.05 s"
+
+
+def test_a_connection_made_after_the_deadline_is_cut_as_well() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        deadline = _Deadline(60.0)
+        deadline.over = True
+        stream = SimpleNamespace(get_extra_info=lambda _: ours)
+        deadline.trace("connection.connect_tcp.complete", {"return_value": stream})
+        assert theirs.recv(1) == b""
+
+
+def test_where_no_thread_starts_there_is_no_deadline_but_an_answer(
+    issuer: LocalIssuer, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport.send(_request(issuer.jwks_uri))
+
+    def no_threads(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", no_threads)
+    assert transport.send(_request(issuer.jwks_uri)).status == 200
 
 
 def test_a_body_of_the_very_size_passes_and_one_more_does_not() -> None:

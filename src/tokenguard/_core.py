@@ -7,16 +7,23 @@ or computed for a token that could not pass anyway. Its claims leave only after 
 from __future__ import annotations
 
 import inspect
+import random
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from ._claims import ClaimRules, check_times, read_claims
 from ._encoding import for_log
 from ._fetch import Fetch
-from ._jwks import Keys, KeySet, RemoteKeys, Skipped, StaticKeys
+from ._jwk import Key
+from ._jwks import KeySet
 from ._jws import Jws, parse_jws, read_json
+from ._keys import Keys, RemoteKeys, StaticKeys
 from .config import AnyAudience, Issuer, audiences
-from .errors import ConfigurationError, InvalidToken, Reason
+from .errors import ConfigurationError, InvalidToken, Reason, RequestRefused
+from .events import Event, KeySkipped
 from .token import AccessToken
 
 Check = Callable[[AccessToken], object]
@@ -28,7 +35,6 @@ class Trusted:
 
     rules: ClaimRules
     keys: Keys
-    skipped: tuple[Skipped, ...] = ()
 
     @property
     def issuer(self) -> Issuer:
@@ -43,16 +49,50 @@ class Miss:
     resume: Callable[[float, float], AccessToken | Miss]
 
 
-class Core:
-    """Decides about tokens. Times are given: `now` in seconds since the epoch, `tick` in monotonic seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """A token whose claims are in order, and which is still to be proven."""
 
-    def __init__(self, issuers: Iterable[Issuer], audience: frozenset[str] | None, checks: Iterable[Check]) -> None:
-        self._trusted: Mapping[str, Trusted] = {issuer.url: _trust(issuer, audience) for issuer in issuers}
+    jws: Jws
+    facts: AccessToken
+    trusted: Trusted
+
+
+class Core:
+    """Decides about tokens. Times are given: `now` in seconds since the epoch, `tick` in monotonic seconds.
+
+    Args:
+        issuers: whom to trust.
+        audience: ours, for issuers that name none of their own; None for any.
+        checks: the application's own.
+        emit: told of what happens to keys.
+
+    Attributes:
+        trusted: the issuers by URL.
+        due: fetches to start without anyone waiting for them; whoever drives the core empties it.
+    """
+
+    def __init__(
+        self,
+        issuers: Iterable[Issuer],
+        audience: frozenset[str] | None,
+        checks: Iterable[Check],
+        emit: Callable[[Event], None],
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self.due: deque[Fetch] = deque()
         self._checks = tuple(map(_sound_check, checks))
 
-    @property
-    def trusted(self) -> Mapping[str, Trusted]:
-        return self._trusted
+        def trust(issuer: Issuer) -> Trusted:
+            rules = _rules(issuer, audience)
+            if issuer.jwks is None:
+                return Trusted(rules=rules, keys=RemoteKeys(issuer, self.due, emit, random))
+            keys = _key_set(issuer, issuer.jwks)
+            for skipped in keys.skipped:
+                emit(KeySkipped(issuer=issuer.url, kid=skipped.kid, why=skipped.why))
+            return Trusted(rules=rules, keys=StaticKeys(keys))
+
+        self.trusted: Mapping[str, Trusted] = {issuer.url: trust(issuer) for issuer in issuers}
 
     def decide(self, token: str | bytes, now: float, tick: float) -> AccessToken | Miss:
         """The validated token, or what has to be fetched first.
@@ -66,37 +106,42 @@ class Core:
         if type(iss) is not str:
             raise InvalidToken(Reason.WRONG_ISSUER, "iss is missing or no string")
         # The claim is not verified yet. It only picks the one issuer whose keys may prove it (RFC 9068 s4: exact).
-        trusted = self._trusted.get(iss)
+        trusted = self.trusted.get(iss)
         if trusted is None:
             raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(iss)}")
-        issuer = trusted.issuer
-        if jws.alg not in issuer.algorithms:
-            raise InvalidToken(Reason.WRONG_ALGORITHM, f"alg is {for_log(jws.alg)}")
-        if jws.typ not in issuer.profile.types:
-            raise InvalidToken(Reason.WRONG_TYPE, f"typ is {for_log(jws.typ)}")
-        facts = read_claims(claims, trusted.rules)
-        check_times(facts, issuer, now)
-        return self._prove(jws, facts, trusted, tick, fetched=False)
+        try:
+            facts = _read(jws, claims, trusted.rules)
+        except InvalidToken as refused:
+            refused.issuer = iss
+            raise
+        return self._prove(_Case(jws=jws, facts=facts, trusted=trusted), 0, None, now, tick)
 
-    def _prove(
-        self, jws: Jws, facts: AccessToken, trusted: Trusted, tick: float, *, fetched: bool
-    ) -> AccessToken | Miss:
-        key = trusted.keys.find(jws.kid, jws.alg, tick, fetched=fetched)
-        if isinstance(key, Fetch):
-
-            def resume(now: float, tick: float) -> AccessToken | Miss:
-                check_times(facts, trusted.issuer, now)  # the wait may have been long
-                return self._prove(jws, facts, trusted, tick, fetched=True)
-
-            return Miss(fetch=key, resume=resume)
-        if not key.verify(jws.alg, jws.signed, jws.signature):
-            raise InvalidToken(Reason.BAD_SIGNATURE, f"key {for_log(key.kid)}, {jws.alg}")
-        self._check(facts)
+    def _prove(self, case: _Case, attempt: int, doubted: Key | None, now: float, tick: float) -> AccessToken | Miss:
+        """Times, key, signature, checks: again after each fetch, which may have taken long or brought another key."""
+        jws, facts, keys = case.jws, case.facts, case.trusted.keys
+        try:
+            check_times(facts, case.trusted.issuer, now)
+            key = keys.find(jws.kid, jws.alg, tick, attempt=attempt)
+            if isinstance(key, Fetch):
+                return Miss(fetch=key, resume=partial(self._prove, case, attempt + 1, doubted))
+            if key is doubted or not key.verify(jws.alg, jws.signed, jws.signature):
+                fetch = keys.doubt(tick) if attempt == 0 else None
+                if fetch is not None:
+                    return Miss(fetch=fetch, resume=partial(self._prove, case, 1, key))
+                raise InvalidToken(Reason.BAD_SIGNATURE, f"key {for_log(key.kid)}, {jws.alg}")
+            self._check(facts)
+        except RequestRefused as refused:
+            refused.issuer = facts.issuer
+            raise
         return facts
 
     def _check(self, token: AccessToken) -> None:
         for check in self._checks:
-            verdict = check(token)
+            try:
+                verdict = check(token)
+            except RequestRefused as refused:
+                refused.client_id = token.client_id
+                raise
             if verdict is not None:
                 # True, False, a coroutine: whatever was meant, it is no clear yes.
                 if inspect.iscoroutine(verdict):
@@ -107,20 +152,29 @@ class Core:
                 )
 
 
-def _trust(issuer: Issuer, audience: frozenset[str] | None) -> Trusted:
+def _read(jws: Jws, claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
+    issuer = rules.issuer
+    if jws.alg not in issuer.algorithms:
+        raise InvalidToken(Reason.WRONG_ALGORITHM, f"alg is {for_log(jws.alg)}")
+    if jws.typ not in issuer.profile.types:
+        raise InvalidToken(Reason.WRONG_TYPE, f"typ is {for_log(jws.typ)}")
+    return read_claims(claims, rules)
+
+
+def _rules(issuer: Issuer, audience: frozenset[str] | None) -> ClaimRules:
     rules = ClaimRules(issuer=issuer, audience=audience if issuer.audience is None else _set(issuer.audience))
     if "aud" in issuer.profile.required and rules.audience is None:
         raise ConfigurationError(
             f"ANY_AUDIENCE contradicts profile {issuer.profile.name}, which requires aud to be checked"
         )
-    if issuer.jwks is None:
-        return Trusted(rules=rules, keys=RemoteKeys(issuer))
+    return rules
+
+
+def _key_set(issuer: Issuer, document: Mapping[str, Any]) -> KeySet:
     try:
-        keys = KeySet(issuer.jwks, issuer)
+        return KeySet(document, issuer)
     except ValueError as error:
         trouble = str(error)
-    else:
-        return Trusted(rules=rules, keys=StaticKeys(keys), skipped=keys.skipped)
     raise ConfigurationError(
         f"jwks of {issuer.url}: {trouble}; it needs a public key for {', '.join(issuer.algorithms)}"
     )

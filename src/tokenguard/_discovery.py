@@ -38,6 +38,8 @@ class Discovery:
             self._addresses = () if issuer.jwks_uri is not None else well_known(issuer.url)
         self._jwks_uri = issuer.jwks_uri or ""
         self._fresh_until = math.inf if issuer.jwks_uri is not None else -math.inf
+        self._stale_until = -math.inf
+        self.trouble = ""
 
     def forget(self) -> None:
         """Look anew next time, unless the configuration itself names the key set."""
@@ -45,22 +47,31 @@ class Discovery:
             self._fresh_until = -math.inf
 
     def jwks_uri(self, tick: float) -> Generator[Request, Answer, str]:
-        """The address of the key set.
+        """The address of the key set. The last good one serves on while the metadata is out of reach, as keys do.
 
         Raises:
             FetchFailed: no metadata, one without keys, or one that is not this issuer's.
         """
         if tick >= self._fresh_until:
-            self._jwks_uri, at = yield from self._discover()
-            self._fresh_until = at + self._issuer.keys.metadata_lifetime
+            policy = self._issuer.keys
+            try:
+                self._jwks_uri, at = yield from self._discover()
+            except FetchFailed as failure:
+                if failure.impostor or tick >= self._stale_until:
+                    raise
+                self.trouble = str(failure)
+            else:
+                self.trouble = ""
+                self._fresh_until = at + policy.metadata_lifetime
+                self._stale_until = self._fresh_until + policy.stale_window
         return self._jwks_uri
 
     def _discover(self) -> Generator[Request, Answer, tuple[str, float]]:
         troubles, at = [], -math.inf
         for address in self._addresses:
             try:
-                document, at = yield from get_json(self._issuer.keys.request(address))
-                return self._read(document, address, at), at
+                document, answer = yield from get_json(self._issuer.keys.request(address))
+                return self._read(document or {}, address, answer.at), answer.at
             except FetchFailed as failure:
                 if not failure.elsewhere:
                     raise
@@ -74,7 +85,9 @@ class Discovery:
         # RFC 8414 s3.3: identical, or it MUST NOT be used. Trying elsewhere would give an impostor a second chance.
         if document["issuer"] != self._issuer.url:
             named = for_log(document["issuer"])
-            raise FetchFailed(f"{address}: metadata of another issuer, {named}, not {self._issuer.url}", at=at)
+            raise FetchFailed(
+                f"{address}: metadata of another issuer, {named}, not {self._issuer.url}", at=at, impostor=True
+            )
         jwks_uri = document.get("jwks_uri")
         try:
             if type(jwks_uri) is not str:

@@ -7,18 +7,23 @@ nothing and raise nothing, so whoever waited asks the core again and gets a verd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ._encoding import json_object
+from ._freshness import retry_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One HTTP GET. Times are in seconds; `total_timeout` bounds all of it, `max_bytes` the body."""
+    """One HTTP GET. Times are in seconds; `total_timeout` bounds all of it, `max_bytes` the body.
+
+    `known`: what an earlier answer of this address said of its version, for it to be confirmed by a 304.
+    """
 
     url: str
+    known: Mapping[str, str] = field(default_factory=dict)
     connect_timeout: float
     total_timeout: float
     max_bytes: int
@@ -26,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of a `Request`, and when (monotonic seconds).
+    """What came of a `Request`, and when (monotonic seconds). Names of headers are in lower case.
 
     `trouble` says why there is no usable answer at all (connect failure, timeout, too large); then `status` is 0.
     """
@@ -34,6 +39,7 @@ class Answer:
     at: float
     status: int = 0
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
     trouble: str | None = None
 
 
@@ -56,23 +62,36 @@ class FetchFailed(Exception):
     """Within the steps: this fetch yields nothing usable. The text is for the log.
 
     `elsewhere`: the address is of no use, yet another one may be (a 4xx, a body that is no such document).
+    `impostor`: it answered for somebody else; nothing that it said before is any excuse.
+    `retry_after`: seconds that the server asks to wait.
     """
 
-    def __init__(self, text: str, *, at: float, elsewhere: bool = False) -> None:
+    def __init__(
+        self, text: str, *, at: float, elsewhere: bool = False, impostor: bool = False, retry_after: float = 0.0
+    ) -> None:
         super().__init__(text)
         self.at = at
         self.elsewhere = elsewhere
+        self.impostor = impostor
+        self.retry_after = retry_after
 
 
-def get_json(request: Request) -> Generator[Request, Answer, tuple[dict[str, Any], float]]:
-    """Get a JSON object, and the time it came. Whatever its Content-Type: many servers send a wrong one."""
+def get_json(request: Request) -> Generator[Request, Answer, tuple[dict[str, Any] | None, Answer]]:
+    """Get a JSON object, whatever its Content-Type: many servers send a wrong one. None: what is known still holds."""
     answer = yield request
     if answer.trouble is not None:
         raise FetchFailed(f"{request.url}: {answer.trouble}", at=answer.at)
+    if answer.status == 304 and request.known:
+        return None, answer
     if answer.status != 200:
-        raise FetchFailed(f"{request.url}: status {answer.status}", at=answer.at, elsewhere=300 <= answer.status < 500)
+        raise FetchFailed(
+            f"{request.url}: status {answer.status}",
+            at=answer.at,
+            elsewhere=300 <= answer.status < 500,
+            retry_after=retry_after(answer.headers),
+        )
     try:
-        return json_object(answer.body), answer.at
+        return json_object(answer.body), answer
     except ValueError:
         pass
     raise FetchFailed(f"{request.url}: the body is no JSON object", at=answer.at, elsewhere=True)

@@ -8,9 +8,7 @@ cancellation is its own, and nobody is handed another's exception.
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -30,16 +28,19 @@ class Flights:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._flying: dict[Hashable, Future[None]] = {}
-        _all.add(self)
 
-    def wait(self, fetch: Fetch) -> None:
-        """Wait for `fetch`, at most for its patience."""
+    def start(self, fetch: Fetch) -> None:
+        """Start `fetch`, unless it is under way; nobody waits."""
+        self._join(fetch)
+
+    def wait(self, fetch: Fetch, patience: float | None = None) -> None:
+        """Wait for `fetch`, at most for its patience, or for another."""
         with suppress(TimeoutError):
-            self._join(fetch).result(fetch.patience)
+            self._join(fetch).result(fetch.patience if patience is None else patience)
 
-    async def wait_async(self, fetch: Fetch) -> None:
+    async def wait_async(self, fetch: Fetch, patience: float | None = None) -> None:
         """The same, without blocking the event loop."""
-        await _async.done(self._join(fetch), fetch.patience)
+        await _async.done(self._join(fetch), fetch.patience if patience is None else patience)
 
     def _join(self, fetch: Fetch) -> Future[None]:
         with self._lock:
@@ -72,20 +73,7 @@ class Flights:
                     del self._flying[fetch.name]
             future.set_result(None)
 
-    def _after_fork(self) -> None:
-        # The child has none of the parent's threads: what was flying never lands, and a lock held stays held.
+    def after_fork(self) -> None:
+        """In a child process: what was flying never lands here, and a lock that was held stays so."""
         self._lock = threading.Lock()
         self._flying = {}
-        self._transport.after_fork()
-
-
-_all: weakref.WeakSet[Flights] = weakref.WeakSet()
-
-
-def _reset_after_fork() -> None:
-    for flights in _all:
-        flights._after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol, Self
 
 from ._encoding import for_log
 from ._fetch import Answer, Request
@@ -13,7 +15,9 @@ from ._fetch import Answer, Request
 class HttpClient(Protocol):
     """What is used of an `httpx.Client` or `httpx2.Client`."""
 
-    def build_request(self, method: str, url: str, *, headers: Any = ..., timeout: Any = ...) -> Any: ...
+    def build_request(
+        self, method: str, url: str, *, headers: Any = ..., timeout: Any = ..., extensions: Any = ...
+    ) -> Any: ...
     def send(self, request: Any, *, stream: bool = ..., follow_redirects: Any = ...) -> Any: ...
     def close(self) -> None: ...
 
@@ -33,10 +37,15 @@ class Transport:
         self._closed = False
 
     def send(self, request: Request) -> Answer:
-        try:
-            return self._send(request)
-        except Exception as error:  # noqa: BLE001 - clients' transports, hooks and TLS raise what they like
-            return self._trouble(f"{type(error).__name__} {for_log(str(error))}")
+        client = self._client()
+        if client is None:
+            return self._trouble("the validator is closed")
+        with _Deadline(request.total_timeout) as deadline:
+            try:
+                answer = self._exchange(client, request, deadline)
+            except Exception as error:  # noqa: BLE001 - clients' transports, hooks and TLS raise what they like
+                answer = self._trouble(f"{type(error).__name__} {for_log(str(error))}")
+        return self._trouble(f"not done within {request.total_timeout} s") if deadline.over else answer
 
     def close(self) -> None:
         """Close our client, if there is one. Later requests get an answer that says so."""
@@ -51,33 +60,36 @@ class Transport:
         self._lock = threading.Lock()
         self._own = None
 
-    def _send(self, request: Request) -> Answer:
-        client = self._client()
-        if client is None:
-            return self._trouble("the validator is closed")
-        until = self._monotonic() + request.total_timeout
+    def _exchange(self, client: HttpClient, request: Request, deadline: _Deadline) -> Answer:
         connect, other = request.connect_timeout, request.total_timeout
+        # Compressed answers can grow a thousandfold while they are read: ask for none. And for a connection of its own,
+        # so that the deadline can cut it.
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
         sent = client.build_request(
             "GET",
             request.url,
-            # Compressed answers can grow a thousandfold while they are read: ask for none.
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            headers={**headers, **request.known},
             timeout=(connect, other, other, connect),
+            extensions={"trace": deadline.trace},
         )
         response = client.send(sent, stream=True, follow_redirects=False)
         try:
-            if response.headers.get("content-encoding", "identity") != "identity":
-                return self._trouble("the answer is compressed, which was not asked for")
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > request.max_bytes:
-                    return self._trouble(f"more than {request.max_bytes} bytes")
-                if self._monotonic() > until:
-                    return self._trouble(f"not done within {request.total_timeout} s")
-            return Answer(at=self._monotonic(), status=response.status_code, body=bytes(body))
+            return self._read(response, request, deadline)
         finally:
             response.close()
+
+    def _read(self, response: Any, request: Request, deadline: _Deadline) -> Answer:
+        if response.headers.get("content-encoding", "identity") != "identity":
+            return self._trouble("the answer is compressed, which was not asked for")
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > request.max_bytes:
+                return self._trouble(f"more than {request.max_bytes} bytes")
+            if deadline.over:
+                break
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(at=self._monotonic(), status=response.status_code, headers=headers, body=bytes(body))
 
     def _client(self) -> HttpClient | None:
         with self._lock:
@@ -95,3 +107,38 @@ class Transport:
 
     def _trouble(self, text: str) -> Answer:
         return Answer(at=self._monotonic(), trouble=text)
+
+
+class _Deadline:
+    """Bounds a whole exchange. httpx's timeouts start anew with each byte, and a server may send one at a time.
+
+    Once it is over, the connection is shut down under the reader.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._seconds = seconds
+        self._connections: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        with suppress(RuntimeError):  # no threads here: then httpx's timeouts have to do
+            self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def trace(self, name: str, info: Mapping[str, Any]) -> None:
+        """Called by httpx: take note of the connection as it is made, and again when it is wrapped in TLS."""
+        if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._connections.append(info["return_value"].get_extra_info("socket"))
+            if self.over:
+                self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        for connection in self._connections:
+            with suppress(OSError):  # closed meanwhile, or replaced by its TLS twin
+                connection.shutdown(socket.SHUT_RDWR)

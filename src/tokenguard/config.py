@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Mapping, Set
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from . import profiles
@@ -37,14 +38,28 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
+_ASCENDING = (
+    ("min_lifetime", "lifetime"),
+    ("lifetime", "max_lifetime"),
+    ("refresh_ahead", "lifetime"),
+    ("retry_first", "retry_most"),
+    ("connect_timeout", "total_timeout"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPolicy:
     """How keys are fetched and kept. All times are in seconds.
 
     Args:
-        lifetime: how long a fetched key set serves.
-        metadata_lifetime: how long a discovery document serves.
-        cooldown: least time between two fetches that unknown key ids cause, failed ones counted.
+        lifetime: how long a fetched key set is fresh, where its `Cache-Control` says nothing usable.
+        min_lifetime, max_lifetime: bounds of what `Cache-Control: max-age` may say.
+        refresh_ahead: in the last so many seconds of its lifetime (a fifth of it at most) a set is fetched anew, beside
+            requests; the very moment is left to chance, so that a fleet does not fetch in step.
+        stale_window: how long past its lifetime a set serves while fetches fail; a discovery document too.
+        metadata_lifetime: how long a discovery document is fresh.
+        cooldown: least time between two fetches that tokens force by unknown key ids, failed and hanging ones counted.
+            Bad signatures force one in twice that time, and both together two in twice that time.
         retry_first, retry_most: wait after a failed fetch; doubles from the one to the other.
         connect_timeout, total_timeout: bounds of one HTTP request.
         patience: how long a request waits for keys before it is answered 503.
@@ -56,6 +71,10 @@ class KeyPolicy:
     """
 
     lifetime: float = 300.0
+    min_lifetime: float = 60.0
+    max_lifetime: float = 3600.0
+    refresh_ahead: float = 60.0
+    stale_window: float = 3600.0
     metadata_lifetime: float = 3600.0
     cooldown: float = 15.0
     retry_first: float = 1.0
@@ -71,14 +90,18 @@ class KeyPolicy:
             value = getattr(self, name)
             if not _is_number(value) or value <= 0:
                 raise ConfigurationError(f"KeyPolicy.{name} is {value!r}: it must be a number above 0")
-        for low, high in (("retry_first", "retry_most"), ("connect_timeout", "total_timeout")):
+        for low, high in _ASCENDING:
             if getattr(self, low) > getattr(self, high):
-                raise ConfigurationError(f"KeyPolicy.{low} is above KeyPolicy.{high}: swap or raise them")
+                raise ConfigurationError(
+                    f"KeyPolicy.{low} ({getattr(self, low)}) is above KeyPolicy.{high} ({getattr(self, high)}): "
+                    "lower the one or raise the other"
+                )
 
-    def request(self, url: str) -> Request:
+    def request(self, url: str, known: Mapping[str, str] = MappingProxyType({})) -> Request:
         """A request for a key set or a discovery document, within these bounds."""
         return Request(
             url=url,
+            known=known,
             connect_timeout=self.connect_timeout,
             total_timeout=self.total_timeout,
             max_bytes=self.max_bytes,

@@ -88,6 +88,8 @@ class RequestRefused(TokenGuardError):
         description: the `error_description` for the client, from a fixed list.
         realm, scope: what the challenge names; whoever knows them sets them (the validator, the route's requirement).
         retry_after: whole seconds after which to try again (503), else None.
+        issuer: for metrics: the configured issuer that the token claims to be of.
+        client_id: for metrics: the client it was issued to, where the token itself was proven.
     """
 
     status: ClassVar[int] = 401
@@ -101,6 +103,8 @@ class RequestRefused(TokenGuardError):
         self.realm: str | None = None
         self.scope: tuple[str, ...] = ()
         self.retry_after: int | None = None
+        self.issuer: str | None = None
+        self.client_id: str | None = None
         super().__init__(self.reason, detail)
 
     def __str__(self) -> str:

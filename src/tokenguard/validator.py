@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import math
+import os
 import time
+import weakref
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Never, Self
 
 from ._core import Check, Core, Miss
+from ._fetch import Fetch
 from ._flight import Flights
 from ._report import Reporter
 from ._transport import HttpClient, Transport
 from .challenge import is_challenge_text
 from .config import AnyAudience, Issuer, audiences
-from .errors import ConfigurationError, RequestRefused
+from .errors import ConfigurationError, RequestRefused, Unavailable
+from .events import Event
 from .token import AccessToken
 
 
@@ -30,6 +36,7 @@ class TokenValidator:
         realm: what challenges call this API; by default the first audience.
         checks: plain functions that see each validated token, on every request. None accepts; raising `AccessDenied`
             (or another `RequestRefused`) refuses; any other exception propagates, and nothing passes.
+        on_event: called with each `tokenguard.events.Event`, on whatever thread it happens; what it raises is logged.
         http_client: an `httpx.Client` or `httpx2.Client` to fetch keys with; yours to close.
         clock: seconds since the epoch; for `exp`, `nbf` and `iat`.
         monotonic: seconds that never jump; for lifetimes of what was fetched.
@@ -52,6 +59,7 @@ class TokenValidator:
         realm: str | None = None,
         checks: Collection[Check] = (),
         http_client: HttpClient | None = None,
+        on_event: Callable[[Event], None] | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,15 +72,15 @@ class TokenValidator:
                 raise ConfigurationError(f"issuer {url} is given twice")
         names = audiences(audience, where="audience")
         self.realm: str = _realm(realm, names)
-        self._core = Core(trusted, None if names is None else frozenset(names), checks)
+        self._reporter = Reporter(on_event, monotonic)
+        audience_set = None if names is None else frozenset(names)
+        self._core = Core(trusted, audience_set, checks, self._reporter.happened)
         self._transport = Transport(_sync_client(http_client), monotonic)
         self._flights = Flights(self._transport, monotonic)
-        self._reporter = Reporter(monotonic)
         self._clock = clock
         self._monotonic = monotonic
-        for trust in self._core.trusted.values():
-            for skip in trust.skipped:
-                self._reporter.key_skipped(trust.issuer.url, skip.kid, skip.why)
+        self._notify = on_event is not None
+        _all.add(self)
 
     def validate(self, token: str | bytes) -> AccessToken:
         """Validate a token, as it stands after `Bearer `.
@@ -105,6 +113,11 @@ class TokenValidator:
         except RequestRefused as refused:
             self.refuse(refused)
             raise
+        finally:
+            if self._core.due:
+                self._start_due()
+        if self._notify:
+            self._reporter.accepted(outcome)
         return outcome
 
     async def validate_async(self, token: str | bytes) -> AccessToken:
@@ -118,7 +131,56 @@ class TokenValidator:
         except RequestRefused as refused:
             self.refuse(refused)
             raise
+        finally:
+            if self._core.due:
+                self._start_due()
+        if self._notify:
+            self._reporter.accepted(outcome)
         return outcome
+
+    def warm_up(self, timeout: float = 10.0) -> None:
+        """Fetch the keys of all issuers, so that no request has to wait for them. For start-up and readiness probes.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Raises:
+            Unavailable: an issuer has no usable keys, and says why; call again after its `retry_after`.
+        """
+        until = self._monotonic() + timeout
+        for fetch in self._missing():
+            self._flights.start(fetch)
+        for fetch in self._missing():
+            self._flights.wait(fetch, max(0.0, until - self._monotonic()))
+        self._require_ready()
+
+    async def warm_up_async(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - as its sync twin
+        """`warm_up`, for asyncio and trio."""
+        until = self._monotonic() + timeout
+        for fetch in self._missing():
+            self._flights.start(fetch)
+        for fetch in self._missing():
+            await self._flights.wait_async(fetch, max(0.0, until - self._monotonic()))
+        self._require_ready()
+
+    @property
+    def ready(self) -> bool:
+        """Whether each issuer has keys to serve with, fresh or stale. Fetches nothing."""
+        return all(health["state"] in ("fresh", "stale") for health in self.health().values())
+
+    def health(self) -> dict[str, dict[str, Any]]:
+        """How each issuer's keys are, by its URL, as plain data. Fetches nothing.
+
+        Returns:
+            For each: `state` (`cold`: never fetched; `fresh`; `stale`: past its lifetime, still serving; `down`:
+            nothing to serve with), `key_ids`, `age` and `next_refresh` in seconds, `last_error`.
+
+        >>> validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
+        >>> validator.health()["https://as.example.com"]["state"], validator.ready
+        ('cold', False)
+        """
+        tick = self._monotonic()
+        return {url: trusted.keys.health(tick) for url, trusted in self._core.trusted.items()}
 
     def refuse(self, refused: RequestRefused) -> None:
         """For adapters: name our realm in a refusal, and log it. What `validate` raises went through here already."""
@@ -132,6 +194,32 @@ class TokenValidator:
     def close(self) -> None:
         """Close connections. Known keys serve on; what would have to be fetched is `Unavailable` from now on."""
         self._transport.close()
+
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            "a TokenValidator has connections and caches of its own: share one between threads, build one per process"
+        )
+
+    def _start_due(self) -> None:
+        with suppress(IndexError):  # another thread was faster
+            self._flights.start(self._core.due.popleft())
+
+    def _missing(self) -> list[Fetch]:
+        tick = self._monotonic()
+        found = [trusted.keys.load(tick) for trusted in self._core.trusted.values()]
+        return [fetch for fetch in found if fetch is not None]
+
+    def _require_ready(self) -> None:
+        for url, health in self.health().items():
+            if health["state"] not in ("fresh", "stale"):
+                trouble = health["last_error"] or "its keys did not come in time"
+                raise Unavailable(detail=f"{url}: {trouble}", retry_after=max(1, math.ceil(health["next_refresh"])))
+
+    def _after_fork(self) -> None:
+        self._flights.after_fork()
+        self._transport.after_fork()
+        for trusted in self._core.trusted.values():
+            trusted.keys.after_fork()
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +239,18 @@ def _sync_client(client: HttpClient | None) -> HttpClient | None:
             f"http_client is {client!r}: give an httpx.Client (not an AsyncClient: fetches run beside the event loop)"
         )
     return client
+
+
+_all: weakref.WeakSet[TokenValidator] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for validator in _all:
+        validator._after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _require_text(token: object) -> None:

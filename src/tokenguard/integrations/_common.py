@@ -99,6 +99,8 @@ def admit(found: object, requirement: Requirement) -> AccessToken:
         requirement.check(verdict.token)
     except RequestRefused as refused:
         refused.scope = requirement.scope
+        if verdict.token is not None:
+            refused.issuer, refused.client_id = verdict.token.issuer, verdict.token.client_id
         name_and_log(refused, verdict)
         raise
     return verdict.token
