@@ -112,7 +112,13 @@ _decode = json.JSONDecoder(
 ).decode
 
 
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*")  # base64url of {" and so on
+
+
 def for_log(value: object) -> str:
-    """Text of foreign origin, fit for a log line: quoted, ASCII, nothing that a terminal acts on, at most 128 long."""
-    text = ascii(value[:128] if isinstance(value, str) else value)
+    """Text of foreign origin, fit for a log line: quoted, ASCII, nothing that a terminal acts on, at most 128 long.
+
+    What looks like a JWT is left out: somebody's token may stand where a name was meant to be.
+    """
+    text = _JWT.sub("[a token?]", ascii(value))
     return text if len(text) <= 128 else f"{text[:125]}..."
