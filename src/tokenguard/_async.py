@@ -9,11 +9,15 @@ from contextlib import suppress
 from typing import Any
 
 
+class TooLate(Exception):
+    """It took longer, and was cancelled. Not a `TimeoutError`, which the call itself might raise."""
+
+
 async def before(seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
     """`await call()`, but no longer than `seconds`.
 
     Raises:
-        TimeoutError: it took longer; it has been cancelled.
+        TooLate: it would have taken longer.
     """
     trio = _running_trio()
     if trio is not None:
@@ -21,12 +25,18 @@ async def before(seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
         with trio.move_on_after(seconds) as scope:
             result = await call()
         if scope.cancelled_caught:
-            raise TimeoutError
+            raise TooLate
         return result
     import asyncio
 
-    async with asyncio.timeout(seconds):
-        return await call()
+    timeout = asyncio.timeout(seconds)
+    try:
+        async with timeout:
+            return await call()
+    except TimeoutError:
+        if timeout.expired():
+            raise TooLate from None
+        raise
 
 
 async def done(future: Future[None], seconds: float) -> None:
@@ -35,7 +45,7 @@ async def done(future: Future[None], seconds: float) -> None:
         return
     wait, wake = _waker()
     future.add_done_callback(lambda _: wake())
-    with suppress(TimeoutError):
+    with suppress(TooLate):
         await before(seconds, wait)
 
 

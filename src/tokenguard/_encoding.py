@@ -14,6 +14,7 @@ import binascii
 import json
 import math
 import re
+from itertools import accumulate
 from typing import Any, Never
 
 MAX_DEPTH = 32
@@ -67,19 +68,14 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 def _depth(data: bytes) -> int:
-    depth = deepest = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
-        if bracket in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+    brackets = _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
 # The last alternative takes a string that never ends. No quantifier is nested in another: linear on any input.
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-_BRACKETS = re.compile(rb"[][{}]")
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,7 +108,13 @@ _decode = json.JSONDecoder(
 ).decode
 
 
+_JWT = re.compile(r"(?<![A-Za-z0-9_-])e[yw][A-Za-z0-9_-]{6,}\.[A-Za-z0-9_.-]*")  # base64url of "{", and dots
+
+
 def for_log(value: object) -> str:
-    """Text of foreign origin, fit for a log line: quoted, ASCII, nothing that a terminal acts on, at most 128 long."""
-    text = ascii(value[:128] if isinstance(value, str) else value)
+    """Text of foreign origin, fit for a log line: quoted, ASCII, nothing that a terminal acts on, at most 128 long.
+
+    What looks like a JWT is left out: somebody's token may stand where a name was meant to be.
+    """
+    text = _JWT.sub("[a token?]", ascii(value))
     return text if len(text) <= 128 else f"{text[:125]}..."

@@ -58,7 +58,7 @@ def parse_jws(token: str | bytes) -> Jws:
         raise InvalidToken(Reason.WRONG_ALGORITHM, "alg is missing or no string")
     if "kid" in header and type(kid) is not str:
         raise InvalidToken(Reason.MALFORMED, "kid is no string")
-    if type(typ) is not str or ("typ" in header and not typ):
+    if type(typ) is not str or ("typ" in header and not _media_type(typ)):
         raise InvalidToken(Reason.WRONG_TYPE, "typ is no media type")
     return Jws(
         alg=alg,

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from .._jws import MAX_TOKEN_BYTES
 from ..errors import ConfigurationError, InvalidRequest, InvalidToken, MissingToken, Reason, RequestRefused
@@ -113,13 +113,14 @@ def name_and_log(refused: RequestRefused, found: object) -> RequestRefused:
     return refused
 
 
-def answer(refused: RequestRefused) -> Answer:
-    """The response to a refusal: the *Answers* table, in bytes."""
+def answer(refused: RequestRefused, method: str | None = None) -> Answer:
+    """The response to a refusal of a request with this method: the *Answers* table, in bytes."""
     members = {"error": refused.error, "error_description": refused.description}
     if refused.status == 503:
         members = {"error": "temporarily_unavailable"}
     body = json.dumps({name: value for name, value in members.items() if value is not None}).encode("ascii")
-    return Answer(status=refused.status, headers={**refused.headers, "Content-Length": str(len(body))}, body=body)
+    headers = {**refused.headers, "Content-Length": str(len(body))}
+    return Answer(status=refused.status, headers=headers, body=b"" if method == "HEAD" else body)
 
 
 class PublicPaths:
@@ -130,9 +131,12 @@ class PublicPaths:
     """
 
     def __init__(self, paths: Collection[str]) -> None:
-        if isinstance(paths, str):
-            raise ConfigurationError(f'public is a collection of paths: public=("{paths}",)')
-        for path in paths:
+        said: Any = paths  # what is annotated need not hold
+        if isinstance(said, str) or not isinstance(said, Collection):
+            raise ConfigurationError(f'public is {said!r}: a collection of paths, such as public=("/health",)')
+        for path in said:
+            if not isinstance(path, str):
+                raise ConfigurationError(f"public path {path!r} is no string")
             subtree = path.removesuffix("/*")
             if not path.startswith("/") or "*" in subtree or _is_ambiguous(path) or not subtree:
                 raise ConfigurationError(
@@ -142,13 +146,22 @@ class PublicPaths:
         self._exact = frozenset(path for path in paths if not path.endswith("/*"))
         self._subtrees = tuple(path[:-1] for path in paths if path.endswith("/*"))
 
-    def include(self, path: str, raw_path: bytes) -> bool:
-        """Whether a request for `path` (decoded, below the mount; `raw_path` as it was sent) needs no token.
+    def include(self, path: str, mount: str, raw_path: bytes | None) -> bool:
+        """Whether a request needs no token.
 
         A path that two readers may read differently is never public: what lies behind us may be the other reader.
+
+        Args:
+            path: decoded, with the mount in front of it or without (servers differ).
+            mount: where the application is mounted, `root_path` or `SCRIPT_NAME`.
+            raw_path: as it was sent; without it nobody can say what was encoded.
         """
-        listed = path in self._exact or path.startswith(self._subtrees)
-        return listed and not _is_ambiguous(path) and _ENCODED_SEPARATOR.search(raw_path) is None
+        if raw_path is None or _is_ambiguous(path) or _ENCODED_SEPARATOR.search(raw_path):
+            return False
+        # As Starlette reads it, to the letter: else one route would be open in place of another.
+        if mount and (path == mount or path.startswith(f"{mount}/")):
+            path = path[len(mount) :]
+        return path in self._exact or path.startswith(self._subtrees)
 
 
 _ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c|25)", re.IGNORECASE)

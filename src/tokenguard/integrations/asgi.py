@@ -73,22 +73,15 @@ class TokenGuardMiddleware:
         # On a copy: what an outer layer holds is not ours to change, and whatever it put under our keys is gone.
         scope = {**scope, TOKEN_KEY: token, VERDICT_KEY: Verdict(token=token, validator=self.validator)}
         self.announce(scope, token)
-        if scope["type"] == "http":
-            await _run_until_refused(self.app, scope, receive, send)
-        elif token is not None:
-            await _run_until_expiry(self.app, scope, receive, send, lambda: self.validator.seconds_left(token))
-        else:
-            await self.app(scope, receive, send)
+        if token is not None and scope["type"] == "websocket":
+            receive, send = _until_expiry(receive, send, lambda: self.validator.seconds_left(token))
+        await _run_until_refused(self.app, scope, receive, send)
 
     def announce(self, scope: Scope, token: AccessToken | None) -> None:
         """For middleware of a framework: tell the scope in the framework's own words too."""
 
     def _is_public(self, scope: Scope) -> bool:
-        path, root = scope["path"], scope.get("root_path", "").rstrip("/")
-        if root and (path == root or path.startswith(f"{root}/")):
-            path = path[len(root) :]
-        raw_path = scope.get("raw_path")
-        return raw_path is not None and self._public.include(path, raw_path)
+        return self._public.include(scope["path"], scope.get("root_path", ""), scope.get("raw_path"))
 
     async def _token(self, scope: Scope) -> AccessToken | None:
         try:
@@ -105,11 +98,11 @@ class TokenGuardMiddleware:
 
 
 async def _refuse(refused: RequestRefused, scope: Scope, send: Send) -> None:
-    response = answer(refused)
+    response = answer(refused, scope.get("method"))
     headers = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in response.headers.items()]
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
+        await send({"type": "http.response.body", "body": response.body})
     elif "websocket.http.response" in (scope.get("extensions") or {}):
         await send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": response.body})
@@ -134,10 +127,8 @@ async def _run_until_refused(app: ASGIApp, scope: Scope, receive: Receive, send:
         await _refuse(name_and_log(refused, scope[VERDICT_KEY]), scope, send)
 
 
-async def _run_until_expiry(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, seconds_left: Callable[[], float]
-) -> None:
-    """Run a websocket application; from the token's expiry on nothing passes, in either direction."""
+def _until_expiry(receive: Receive, send: Send, seconds_left: Callable[[], float]) -> tuple[Receive, Send]:
+    """The channels of a websocket, through which nothing passes in either direction once its token expired."""
     closed = False
 
     async def close() -> None:
@@ -148,7 +139,7 @@ async def _run_until_expiry(
 
     async def receive_while_valid() -> Message:
         left = seconds_left()
-        with suppress(TimeoutError):
+        with suppress(_async.TooLate):
             if left > 0:
                 message: Message = await _async.before(left, receive)
                 return message
@@ -163,4 +154,4 @@ async def _run_until_expiry(
         closed = closed or message["type"] == "websocket.close"
         await send(message)
 
-    await app(scope, receive_while_valid, send_while_valid)
+    return receive_while_valid, send_while_valid

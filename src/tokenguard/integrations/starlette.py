@@ -48,6 +48,10 @@ class TokenUser(BaseUser):
         return self.token.subject or self.token.client_id or ""
 
 
+class _NoUser(UnauthenticatedUser):
+    """`request.user` of a request without a token."""
+
+
 class TokenGuardMiddleware(asgi.TokenGuardMiddleware):
     """The ASGI middleware, which also sets `request.user` and `request.auth` where nobody did before.
 
@@ -56,8 +60,9 @@ class TokenGuardMiddleware(asgi.TokenGuardMiddleware):
     """
 
     def announce(self, scope: asgi.Scope, token: AccessToken | None) -> None:
-        if "user" not in scope and "auth" not in scope:
-            scope["user"] = UnauthenticatedUser() if token is None else TokenUser(token)
+        ours = isinstance(scope.get("user"), TokenUser | _NoUser)  # of an outer middleware like this one
+        if ours or ("user" not in scope and "auth" not in scope):
+            scope["user"] = _NoUser() if token is None else TokenUser(token)
             scope["auth"] = (
                 AuthCredentials() if token is None else AuthCredentials(["authenticated", *sorted(token.scopes)])
             )
@@ -136,7 +141,7 @@ def _guard(requirement: Requirement) -> Callable[[F], F]:
 
 
 def _response(refused: RequestRefused, request: Request) -> Response:
-    response = answer(name_and_log(refused, request.scope.get(VERDICT_KEY)))
+    response = answer(name_and_log(refused, request.scope.get(VERDICT_KEY)), request.method)
     return Response(response.body, status_code=response.status, headers=response.headers)
 
 
@@ -153,18 +158,17 @@ def _request_finder(endpoint: Callable[..., Any]) -> Callable[[tuple[Any, ...], 
         )
     if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
         raise ConfigurationError(f"{name} is a generator: an endpoint returns a response")
-    parameters = list(inspect.signature(endpoint).parameters)
-    if "request" in parameters:
-        index = parameters.index("request")
-    elif len(parameters) == 1:
-        index = 0
-    else:
+    # Its own parameters, and those of what it wraps: of a wrapper that takes anything only the latter tell.
+    own = inspect.signature(endpoint, follow_wrapped=False).parameters
+    wrapped = inspect.signature(endpoint).parameters
+    if not any("request" in parameters or len(parameters) == 1 for parameters in (own, wrapped)):
         raise ConfigurationError(f"{name} must take the request to be guarded: def {endpoint.__name__}(request)")
 
     def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
-        request = args[index] if index < len(args) else kwargs.get(parameters[index])
-        if not isinstance(request, Request):
-            raise ConfigurationError(f"{name} was called with {type(request).__name__} in place of a Starlette Request")
-        return request
+        for argument in (*args, *kwargs.values()):
+            if isinstance(argument, Request):
+                return argument
+        given = ", ".join(type(argument).__name__ for argument in (*args, *kwargs.values())) or "nothing"
+        raise ConfigurationError(f"{name} was called with {given} in place of a Starlette Request")
 
     return find

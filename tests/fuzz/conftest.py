@@ -1,0 +1,15 @@
+"""One profile for all properties: no deadline, as a slow machine is no failure; the same examples in every run."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "tokenguard",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=300,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tokenguard")
