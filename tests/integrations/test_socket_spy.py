@@ -135,9 +135,9 @@ def test_from_a_cold_start_on_hostile_tokens_cause_requests_to_the_configured_is
     assert contacted(events) == {address}
     assert looked_up(events) <= {"127.0.0.1"}
     assert attacker.requests.total() == 0
-    # D01: one fetch to begin with, and one for all the made-up kids
-    assert issuer.requests["/jwks"] == 2
-    assert issuer.requests.total() == 3
+    # D01: one fetch to begin with, one for all the made-up kids, and one for all the bad signatures
+    assert issuer.requests["/jwks"] == 3
+    assert issuer.requests.total() == 4
     for name, args in events:
         assert not name.startswith(("subprocess.", "os.system", "ftplib.")), (name, args)
         assert "attacker.example" not in repr(args)
