@@ -345,6 +345,7 @@ PATHS = (
     Path(path="*", raw=b"*"),
     Path(path="/health/", raw=b"/health/"),
     Path(path="/health/x", raw=b"/health/x"),
+    Path(path="/static/\ufffd\ufffd/any", raw=b"/static/%c0%ae%c0%ae/any"),  # no UTF-8: others may read dots
     Path(path="/healthy", raw=b"/healthy"),
     Path(path="/HEALTH", raw=b"/HEALTH"),
     Path(path="/static", raw=b"/static"),
@@ -476,7 +477,9 @@ def test_public_paths_of_the_wrong_type_are_a_configuration_error(paths: Any) ->
         guarded(public=paths)
 
 
-@pytest.mark.parametrize("validator", [None, "https://as.example.com", object()], ids=["none", "url", "object"])
+@pytest.mark.parametrize(
+    "validator", [None, "https://as.example.com", object(), TokenValidator], ids=["none", "url", "object", "class"]
+)
 def test_a_validator_that_is_none_is_refused_at_construction(validator: Any) -> None:
     with pytest.raises(ConfigurationError, match="pass a TokenValidator"):
         TokenGuardMiddleware(application, validator)

@@ -277,6 +277,18 @@ def test_get_token_without_a_token_is_refused_as_if_the_middleware_had(caplog: p
         assert [record.getMessage() for record in caplog.records] == ["refused with 401: no_token"]
 
 
+def test_a_handler_may_answer_the_refusal_of_get_token_itself() -> None:
+    async def endpoint(request: Request) -> Response:
+        try:
+            get_token(request)
+        except MissingToken as refused:
+            return Response("Please sign in.", refused.status, refused.headers)
+        raise AssertionError
+
+    found = serve(endpoint, middleware=[guard(required=False)]).get("/")
+    assert (found.status_code, found.headers["www-authenticate"], found.text) == (401, BARE, "Please sign in.")
+
+
 def test_get_token_works_on_a_websocket() -> None:
     async def endpoint(websocket: WebSocket) -> None:
         await websocket.accept()

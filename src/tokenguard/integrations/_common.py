@@ -165,7 +165,7 @@ class PublicPaths:
 
 
 _ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c|25)", re.IGNORECASE)
-_AMBIGUOUS = re.compile(r"//|[\\;%\x00-\x1f]|/\.{1,2}(?:/|\Z)")
+_AMBIGUOUS = re.compile(r"//|[\\;%\x00-\x1f\ufffd]|/\.{1,2}(?:/|\Z)")  # U+FFFD: bytes that are no UTF-8
 
 
 def _is_ambiguous(path: str) -> bool:

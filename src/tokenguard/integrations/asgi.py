@@ -46,7 +46,7 @@ class TokenGuardMiddleware:
     def __init__(
         self, app: ASGIApp, validator: TokenValidator, *, required: bool = True, public: Collection[str] = ()
     ) -> None:
-        if not hasattr(validator, "validate_async"):
+        if isinstance(validator, type) or not hasattr(validator, "validate_async"):
             raise ConfigurationError(f"validator is {validator!r}: pass a TokenValidator")
         self.app = app
         self.validator = validator
