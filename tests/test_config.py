@@ -9,7 +9,16 @@ import httpx
 import pytest
 
 from tests.forge import AUDIENCE, GOOD_KEYS, ISSUER, JWKS, USELESS_KEYS
-from tokenguard import ANY_AUDIENCE, AccessToken, ConfigurationError, Issuer, KeyPolicy, TokenValidator, profiles
+from tokenguard import (
+    ANY_AUDIENCE,
+    AccessToken,
+    ConfigurationError,
+    Issuer,
+    KeyPolicy,
+    TokenCache,
+    TokenValidator,
+    profiles,
+)
 
 
 async def _async_check(token: AccessToken) -> None: ...
@@ -80,6 +89,7 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "check is async": (_validator(checks=[_async_check]), "is no plain function"),
     "async client": (_validator(http_client=httpx.AsyncClient()), "httpx.Client"),
     "client of another kind": (_validator(http_client=object()), "httpx.Client"),
+    "a cache of nothing": (lambda: TokenCache(entries=0), "token_cache=None remembers nothing"),
     "lifetime of zero": (_policy(lifetime=0), "KeyPolicy.lifetime is 0"),
     "lifetime is infinite": (_policy(lifetime=float("inf")), "a number above 0"),
     "max_keys is a string": (_policy(max_keys="100"), "a number above 0"),

@@ -9,7 +9,7 @@ Adapters are in `tokenguard.integrations`, a local issuer for tests in `tokengua
 
 from . import profiles
 from .challenge import Challenge
-from .config import ANY_AUDIENCE, Issuer, KeyPolicy
+from .config import ANY_AUDIENCE, Issuer, KeyPolicy, TokenCache
 from .errors import (
     AccessDenied,
     ConfigurationError,
@@ -43,6 +43,7 @@ __all__ = [
     "Profile",
     "Reason",
     "RequestRefused",
+    "TokenCache",
     "TokenGuardError",
     "TokenValidator",
     "Unavailable",

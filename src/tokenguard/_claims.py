@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._encoding import for_log
-from .challenge import is_scope_token
+from .challenge import is_scope_list, is_scope_token
 from .config import Issuer
 from .errors import InvalidToken, Reason
-from .token import AccessToken, freeze
+from .token import AccessToken, Claims, Draft
 
 # 9999-12-31T23:59:59Z. Nobody issues tokens for later; who sends more counts in milliseconds.
 LATEST_SECONDS = 253402300799
@@ -22,6 +22,7 @@ LATEST_SECONDS = 253402300799
 # such mark: some servers copy it into access tokens.
 _FOREIGN_CLAIMS = ("at_hash", "c_hash", "events")
 _FOREIGN_KINDS = {"token_use": frozenset({"id"}), "typ": frozenset({"id", "refresh", "offline", "logout"})}
+_MARKS = frozenset({*_FOREIGN_CLAIMS, *_FOREIGN_KINDS, "cnf"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,29 +39,28 @@ def read_claims(claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
     Raises:
         InvalidToken: a claim is missing, of the wrong type, for another audience, or tells of another kind of token.
     """
-    _check_kind(claims)
+    if not _MARKS.isdisjoint(claims):
+        _check_kind(claims)
     for name in rules.issuer.profile.required:
         if name not in claims:
             raise InvalidToken(Reason.MISSING_CLAIM, f"no {name}, which profile {rules.issuer.profile.name} requires")
-    audience = _audience(claims, rules.audience)
-    expires_at = _time(claims, "exp")
+    expires_at, issued_at, not_before = _time(claims, "exp"), _time(claims, "iat"), _time(claims, "nbf")
     if expires_at is None:
         raise InvalidToken(Reason.MISSING_CLAIM, "no exp")
-    issued_at = _time(claims, "iat")
     if issued_at is None and rules.issuer.max_token_age is not None:
         raise InvalidToken(Reason.MISSING_CLAIM, "no iat, which max_token_age requires")
-    return AccessToken(
-        issuer=rules.issuer.url,
-        subject=_string(claims, "sub"),
-        client_id=_string(claims, "client_id"),
-        audience=audience,
-        scopes=_scopes(claims),
-        expires_at=expires_at,
-        issued_at=issued_at,
-        not_before=_time(claims, "nbf"),
-        token_id=_string(claims, "jti"),
-        claims=freeze(claims),
-    )
+    return Draft(
+        rules.issuer.url,
+        expires_at,
+        _string(claims, "sub"),
+        _string(claims, "client_id"),
+        _audience(claims, rules.audience),
+        _scopes(claims),
+        issued_at,
+        not_before,
+        _string(claims, "jti"),
+        Claims(claims),
+    ).finish()
 
 
 def check_times(token: AccessToken, issuer: Issuer, now: float) -> None:
@@ -135,15 +135,20 @@ def _string(claims: dict[str, Any], name: str) -> str | None:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    granted = [_scope_set(claims[name], name) for name in ("scope", "scp") if name in claims]
-    if len(granted) == 2 and granted[0] != granted[1]:
+    if "scp" not in claims:
+        return _scope_set(claims["scope"], "scope") if "scope" in claims else frozenset()
+    granted = _scope_set(claims["scp"], "scp")
+    if "scope" in claims and _scope_set(claims["scope"], "scope") != granted:
         raise InvalidToken(Reason.MALFORMED_CLAIM, "scope and scp differ")
-    return granted[0] if granted else frozenset()
+    return granted
 
 
-def _scope_set(value: object, name: str) -> frozenset[str]:
+def _scope_set(value: Any, name: str) -> frozenset[str]:
     # RFC 6749 s3.3 separates by U+0020 alone; str.split() would also at NBSP, tab and more, and grant what nobody did.
-    items = [item for item in value.split(" ") if item] if type(value) is str else value
-    if type(items) is not list or not all(type(item) is str and is_scope_token(item) for item in items):
-        raise InvalidToken(Reason.MALFORMED_CLAIM, f"{name} is no list of scopes")
-    return frozenset(items)
+    if type(value) is str:
+        if is_scope_list(value):
+            scopes = frozenset(value.split(" "))
+            return scopes if "" not in scopes else scopes - {""}
+    elif type(value) is list and all(type(item) is str and is_scope_token(item) for item in value):
+        return frozenset(value)
+    raise InvalidToken(Reason.MALFORMED_CLAIM, f"{name} is no list of scopes")

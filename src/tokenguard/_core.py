@@ -12,16 +12,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 
+from ._cache import Generations
 from ._claims import ClaimRules, check_times, read_claims
 from ._encoding import for_log
 from ._fetch import Fetch
 from ._jwk import Key
 from ._jwks import KeySet
-from ._jws import Jws, parse_jws, read_json
+from ._jws import Header, Jws, parse_jws, read_json, token_bytes
 from ._keys import Keys, RemoteKeys, StaticKeys
-from .config import AnyAudience, Issuer, audiences
+from .config import AnyAudience, Issuer, TokenCache, audiences
 from .errors import ConfigurationError, InvalidToken, Reason, RequestRefused
 from .events import Event, KeySkipped
 from .token import AccessToken
@@ -33,12 +35,9 @@ Check = Callable[[AccessToken], object]
 class Trusted:
     """An issuer with its keys, and the rules for its tokens."""
 
+    issuer: Issuer
     rules: ClaimRules
     keys: Keys
-
-    @property
-    def issuer(self) -> Issuer:
-        return self.rules.issuer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +48,39 @@ class Miss:
     resume: Callable[[float, float], AccessToken | Miss]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
+class _Case(NamedTuple):
     """A token whose claims are in order, and which is still to be proven."""
 
+    digest: bytes
+    size: int
     jws: Jws
     facts: AccessToken
     trusted: Trusted
 
 
+class _Proof(NamedTuple):
+    """A token that was proven before: what it says, by which key, and until when (a tick) that is remembered."""
+
+    facts: AccessToken
+    key: Key
+    trusted: Trusted
+    until: float
+
+
+_MAX_HEADERS = 1024
+
+
 class Core:
     """Decides about tokens. Times are given: `now` in seconds since the epoch, `tick` in monotonic seconds.
+
+    Facts are remembered, decisions are not: of a token that was proven before, times, checks and the state of its key
+    are looked at each time.
 
     Args:
         issuers: whom to trust.
         audience: ours, for issuers that name none of their own; None for any.
         checks: the application's own.
+        token_cache: how much to remember; None for nothing.
         emit: told of what happens to keys.
 
     Attributes:
@@ -75,22 +91,31 @@ class Core:
     def __init__(
         self,
         issuers: Iterable[Issuer],
+        *,
         audience: frozenset[str] | None,
         checks: Iterable[Check],
+        token_cache: TokenCache | None,
         emit: Callable[[Event], None],
         random: Callable[[], float] = random.random,
     ) -> None:
         self.due: deque[Fetch] = deque()
         self._checks = tuple(map(_sound_check, checks))
+        self._token_cache = token_cache
+        self._proofs = (
+            None
+            if token_cache is None
+            else Generations[_Proof](entries=token_cache.entries, weight=token_cache.text_bytes)
+        )
+        self._headers: dict[bytes, Header] = {}
 
         def trust(issuer: Issuer) -> Trusted:
             rules = _rules(issuer, audience)
             if issuer.jwks is None:
-                return Trusted(rules=rules, keys=RemoteKeys(issuer, self.due, emit, random))
+                return Trusted(issuer=issuer, rules=rules, keys=RemoteKeys(issuer, self.due, emit, random))
             keys = _key_set(issuer, issuer.jwks)
             for skipped in keys.skipped:
                 emit(KeySkipped(issuer=issuer.url, kid=skipped.kid, why=skipped.why))
-            return Trusted(rules=rules, keys=StaticKeys(keys))
+            return Trusted(issuer=issuer, rules=rules, keys=StaticKeys(keys))
 
         self.trusted: Mapping[str, Trusted] = {issuer.url: trust(issuer) for issuer in issuers}
 
@@ -100,7 +125,16 @@ class Core:
         Raises:
             RequestRefused: the token may not pass, or nobody can say.
         """
-        jws = parse_jws(token)
+        text = token_bytes(token)
+        digest = b""
+        if self._proofs is not None:
+            digest = sha256(text).digest()
+            proof = self._proofs.get(digest)
+            if proof is not None and tick < proof.until and not proof.key.withdrawn:
+                keys = proof.trusted.keys
+                if tick < keys.attend_at or keys.attend(tick):
+                    return self._judge(proof.facts, proof.trusted, now)
+        jws = parse_jws(text, self._headers)
         claims = read_json("payload", jws.payload)
         iss = claims.get("iss")
         if type(iss) is not str:
@@ -110,37 +144,62 @@ class Core:
         if trusted is None:
             raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(iss)}")
         try:
-            facts = _read(jws, claims, trusted.rules)
+            facts = _read(jws.header, claims, trusted.rules)
         except InvalidToken as refused:
             refused.issuer = iss
             raise
-        return self._prove(_Case(jws=jws, facts=facts, trusted=trusted), 0, None, now, tick)
+        return self._prove(_Case(digest, len(text), jws, facts, trusted), 0, None, now, tick)
 
     def _prove(self, case: _Case, attempt: int, doubted: Key | None, now: float, tick: float) -> AccessToken | Miss:
         """Times, key, signature, checks: again after each fetch, which may have taken long or brought another key."""
-        jws, facts, keys = case.jws, case.facts, case.trusted.keys
+        digest, size, jws, facts, trusted = case
+        header = jws.header
         try:
-            check_times(facts, case.trusted.issuer, now)
-            key = keys.find(jws.kid, jws.alg, tick, attempt=attempt)
+            check_times(facts, trusted.issuer, now)
+            key = trusted.keys.find(header.kid, header.alg, tick, attempt=attempt)
             if isinstance(key, Fetch):
                 return Miss(fetch=key, resume=partial(self._prove, case, attempt + 1, doubted))
-            if key is doubted or not key.verify(jws.alg, jws.signed, jws.signature):
-                fetch = keys.doubt(tick) if attempt == 0 else None
+            if key is doubted or not key.verify(header.alg, jws.signed, jws.signature):
+                fetch = trusted.keys.doubt(tick) if attempt == 0 else None
                 if fetch is not None:
                     return Miss(fetch=fetch, resume=partial(self._prove, case, 1, key))
-                raise InvalidToken(Reason.BAD_SIGNATURE, f"key {for_log(key.kid)}, {jws.alg}")
-            self._check(facts)
+                raise InvalidToken(Reason.BAD_SIGNATURE, f"key {for_log(key.kid)}, {header.alg}")
         except RequestRefused as refused:
             refused.issuer = facts.issuer
             raise
+        # Only a proven token leaves a trace: what anyone can make up must evict nothing.
+        if len(self._headers) < _MAX_HEADERS:
+            self._headers[jws.segment] = header
+        if self._token_cache is not None and self._proofs is not None:
+            until = tick + min(self._token_cache.lifetime, facts.expires_at - now)
+            self._proofs.put(digest, _Proof(facts, key, trusted, until), size)
+        self._check(facts)
         return facts
+
+    def _judge(self, facts: AccessToken, trusted: Trusted, now: float) -> AccessToken:
+        """The verdict on a token that was proven before."""
+        try:
+            check_times(facts, trusted.issuer, now)
+        except InvalidToken as refused:
+            refused.issuer = facts.issuer
+            raise
+        if self._checks:
+            self._check(facts)
+        return facts
+
+    def after_fork(self) -> None:
+        """In a child process: nothing of the parent's is under way here."""
+        if self._proofs is not None:
+            self._proofs.after_fork()
+        for trusted in self.trusted.values():
+            trusted.keys.after_fork()
 
     def _check(self, token: AccessToken) -> None:
         for check in self._checks:
             try:
                 verdict = check(token)
             except RequestRefused as refused:
-                refused.client_id = token.client_id
+                refused.issuer, refused.client_id = token.issuer, token.client_id
                 raise
             if verdict is not None:
                 # True, False, a coroutine: whatever was meant, it is no clear yes.
@@ -152,12 +211,12 @@ class Core:
                 )
 
 
-def _read(jws: Jws, claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
+def _read(header: Header, claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
     issuer = rules.issuer
-    if jws.alg not in issuer.algorithms:
-        raise InvalidToken(Reason.WRONG_ALGORITHM, f"alg is {for_log(jws.alg)}")
-    if jws.typ not in issuer.profile.types:
-        raise InvalidToken(Reason.WRONG_TYPE, f"typ is {for_log(jws.typ)}")
+    if header.alg not in issuer.algorithms:
+        raise InvalidToken(Reason.WRONG_ALGORITHM, f"alg is {for_log(header.alg)}")
+    if header.typ not in issuer.profile.types:
+        raise InvalidToken(Reason.WRONG_TYPE, f"typ is {for_log(header.typ)}")
     return read_claims(claims, rules)
 
 

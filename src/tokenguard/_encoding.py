@@ -58,7 +58,7 @@ def json_object(data: bytes) -> dict[str, Any]:
     try:
         value = _decode(data.decode("utf-8"))
         # "\ud800" alone is no character; re-encoding finds it wherever it stands. Few tokens have any escape.
-        if b"\\u" in data:
+        if b"\\" in data:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except ValueError:  # JSONDecodeError, UnicodeError and our own among them
         value = None
@@ -103,9 +103,18 @@ def _constant(_: str) -> Never:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-_decode = json.JSONDecoder(
+_decoder = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_integer, parse_constant=_constant
-).decode
+)
+
+
+def _decode(text: str) -> Any:
+    # raw_decode() is decode() without its search for white space around the text, which hardly any token has.
+    if text[:1] == "{" and text[-1:] == "}":
+        value, end = _decoder.raw_decode(text)
+        if end == len(text):
+            return value
+    return _decoder.decode(text)
 
 
 _JWT = re.compile(r"(?<![A-Za-z0-9_-])e[yw][A-Za-z0-9_-]{6,}\.[A-Za-z0-9_.-]*")  # base64url of "{", and dots

@@ -58,9 +58,12 @@ class Key:
     """A public key of an issuer, ready to verify.
 
     Two keys are equal if they have the same `kid`, material and algorithms.
+
+    Attributes:
+        withdrawn: set once the issuer publishes it no more; whatever was proven with it counts no longer.
     """
 
-    __slots__ = ("_public", "algorithms", "kid", "material")
+    __slots__ = ("_public", "algorithms", "kid", "material", "withdrawn")
 
     def __init__(
         self, kid: str | None, algorithms: frozenset[str], material: tuple[object, ...], public: PublicKey
@@ -69,6 +72,7 @@ class Key:
         self.algorithms = algorithms
         self.material = material
         self._public = public
+        self.withdrawn = False
 
     def verify(self, alg: str, signed: bytes, signature: bytes) -> bool:
         """Whether `signature` is this key's over `signed`. A key never verifies under an algorithm not its own."""

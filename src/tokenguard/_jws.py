@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ._encoding import base64url_decode, json_object
 from .errors import InvalidToken, Reason
@@ -15,41 +15,62 @@ MAX_TOKEN_BYTES = 16 * 1024  # real ones reach 6 KiB
 _UNSUPPORTED = ("crit", "b64", "zip", "enc", "cty")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jws:
-    """The parts of a JWS. `typ` is in lower case and without `application/`; an empty one means that there was none."""
+class Header(NamedTuple):
+    """What a header says. `typ` is in lower case and without `application/`; an empty one means that there was none."""
 
     alg: str
     kid: str | None
     typ: str
+
+
+class Jws(NamedTuple):
+    """The parts of a JWS. `segment` is the header's text."""
+
+    segment: bytes
+    header: Header
     payload: bytes
     signed: bytes
     signature: bytes
 
 
-def parse_jws(token: str | bytes) -> Jws:
-    """Take a token apart.
+def token_bytes(token: str | bytes) -> bytes:
+    """The text of a token as ASCII.
 
     Raises:
-        InvalidToken: too large, or not exactly three non-empty segments of canonical base64url with a header of the
-            supported kind.
+        InvalidToken: it is too large, which is looked at before anything else, or not ASCII.
     """
     if len(token) > MAX_TOKEN_BYTES:
         raise InvalidToken(Reason.TOO_LARGE, f"{len(token)} characters, at most {MAX_TOKEN_BYTES}")
-    if isinstance(token, str):
-        if not str.isascii(token):
-            raise InvalidToken(Reason.MALFORMED, "not ASCII")
-        token = str.encode(token, "ascii")
+    if isinstance(token, bytes):
+        return token
+    if not str.isascii(token):
+        raise InvalidToken(Reason.MALFORMED, "not ASCII")
+    return str.encode(token, "ascii")
+
+
+def parse_jws(token: bytes, known: Mapping[bytes, Header]) -> Jws:
+    """Take a token apart.
+
+    Args:
+        token: of `token_bytes`.
+        known: headers that were read before, by their text: an issuer's are the same in all its tokens.
+
+    Raises:
+        InvalidToken: not exactly three non-empty segments of canonical base64url with a header of the supported kind.
+    """
     segments = token.split(b".", 5)
-    if len(segments) == 5:
-        raise InvalidToken(Reason.ENCRYPTED, "five segments: an encrypted token (JWE)")
     if len(segments) != 3:
+        if len(segments) == 5:
+            raise InvalidToken(Reason.ENCRYPTED, "five segments: an encrypted token (JWE)")
         raise InvalidToken(Reason.MALFORMED, f"{len(segments)} segments, not three")
+    segment, payload, signature = segments
+    header = known.get(segment) or _read_header(segment)
+    signed = token[: -len(signature) - 1]
+    return Jws(segment, header, _decode("payload", payload), signed, _decode("signature", signature))
 
-    header = read_json("header", _decode("header", segments[0]))
-    payload = _decode("payload", segments[1])
-    signature = _decode("signature", segments[2])
 
+def _read_header(segment: bytes) -> Header:
+    header = read_json("header", _decode("header", segment))
     for name in _UNSUPPORTED:
         if name in header:
             raise InvalidToken(Reason.UNSUPPORTED_HEADER, f"header has {name}")
@@ -60,14 +81,7 @@ def parse_jws(token: str | bytes) -> Jws:
         raise InvalidToken(Reason.MALFORMED, "kid is no string")
     if type(typ) is not str or ("typ" in header and not _media_type(typ)):
         raise InvalidToken(Reason.WRONG_TYPE, "typ is no media type")
-    return Jws(
-        alg=alg,
-        kid=kid,
-        typ=_media_type(typ),
-        payload=payload,
-        signed=token[: -len(segments[2]) - 1],
-        signature=signature,
-    )
+    return Header(alg, kid, _media_type(typ))
 
 
 def read_json(part: str, data: bytes) -> dict[str, Any]:

@@ -33,7 +33,16 @@ from .events import Event, KeySkipped, KeysRefreshed, KidRefused, RefreshFailed,
 
 
 class Keys(Protocol):
-    """An issuer's keys."""
+    """An issuer's keys.
+
+    Attributes:
+        attend_at: from this tick on, whoever uses what was proven with these keys has to call `attend` first.
+    """
+
+    attend_at: float
+
+    def attend(self, tick: float) -> bool:
+        """Whether the keys may still be used. Leaves in `due` what should be fetched."""
 
     def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
         """The one key for a token's `kid` and `alg`, or what to fetch before asking again.
@@ -62,7 +71,11 @@ class StaticKeys:
     """A key set from the configuration."""
 
     def __init__(self, keys: KeySet) -> None:
+        self.attend_at = math.inf
         self._keys = keys
+
+    def attend(self, tick: float) -> bool:
+        return True
 
     def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
         key = self._keys.find(kid, alg)
@@ -141,16 +154,18 @@ class RemoteKeys:
         self._random = random
         self._discovery = Discovery(issuer)
         self._state = _State()
+        self.attend_at = -math.inf
+
+    def attend(self, tick: float) -> bool:
+        return self._attend(self._state, tick)
 
     def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
         state = self._state
-        if state.keys is None or not state.serves(tick):
+        if state.keys is None or not self._attend(state, tick):
             fetch = self.load(tick) if attempt == 0 else None
             if fetch is not None:
                 return fetch
             raise self._unavailable(state, tick)
-        if tick >= state.due_at and not state.fetching:
-            self._due.append(self._fetch(state, _Cause.LOAD))
         key = state.keys.find(kid, alg)
         if key is not None:
             return key
@@ -195,6 +210,13 @@ class RemoteKeys:
     def after_fork(self) -> None:
         self._state = replace(self._state, fetching=None)
 
+    def _attend(self, state: _State, tick: float) -> bool:
+        if not state.serves(tick):
+            return False
+        if tick >= state.due_at and state.fetching is None:
+            self._due.append(self._fetch(state, _Cause.LOAD))
+        return True
+
     def _may_force(self, state: _State, tick: float, rested_at: float) -> bool:
         """Two in two cooldowns, whatever forces them; and backoff comes first."""
         earliest = max(rested_at, state.forced_before + 2 * self._policy.cooldown, state.retry_at)
@@ -226,7 +248,11 @@ class RemoteKeys:
             after = self._failed(started, failure)
             tick = failure.at
         finally:
-            self._state = replace(after, fetching=None, fetches=before.fetches + 1)
+            self._state = after = replace(after, fetching=None, fetches=before.fetches + 1)
+            self.attend_at = min(after.due_at, after.stale_until)
+        if before.keys is not None and after.keys is not None:
+            for key in before.keys.keys - after.keys.keys:
+                key.withdrawn = True
         self._tell(before, after, tick)
 
     def _load(self, state: _State, tick: float) -> Generator[Request, Answer, _State]:

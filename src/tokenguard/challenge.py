@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # RFC 6750 s3: error and error_description are of %x20-21 / %x23-5B / %x5D-7E, so quoting never needs an escape. realm
 # may be any quoted-string; the same set is asked of it, since many clients do not undo escapes.
 _TEXT = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
+_SCOPE_LIST = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 s3.3
 
 
@@ -19,6 +20,11 @@ def is_challenge_text(text: str) -> bool:
 def is_scope_token(text: str) -> bool:
     """Whether `text` is one scope (RFC 6749 s3.3)."""
     return _SCOPE_TOKEN.fullmatch(text) is not None
+
+
+def is_scope_list(text: str) -> bool:
+    """Whether `text` is scopes with spaces around them, or nothing at all."""
+    return _SCOPE_LIST.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

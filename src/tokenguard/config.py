@@ -108,6 +108,35 @@ class KeyPolicy:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCache:
+    """How much of what was proven is remembered, so that a repeated token costs no signature check.
+
+    A remembered token is still judged each time: times, checks, and whether its key is still published. Tokens are
+    known by their SHA-256; their text is not kept. Refused tokens are not remembered.
+
+    Args:
+        entries: tokens at most.
+        text_bytes: length of all their texts at most, in bytes; what is kept of a token takes about four times that.
+        lifetime: seconds at most; no token beyond its `exp`.
+
+    Raises:
+        ConfigurationError: a number that is none.
+    """
+
+    entries: int = 4096
+    text_bytes: int = 16 * 1024 * 1024
+    lifetime: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if not _is_number(value) or value <= 0:
+                raise ConfigurationError(
+                    f"TokenCache.{name} is {value!r}: a number above 0; token_cache=None remembers nothing"
+                )
+
+
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """One trusted authorization server, and every option that concerns it.

@@ -18,10 +18,12 @@ from ._flight import Flights
 from ._report import Reporter
 from ._transport import HttpClient, Transport
 from .challenge import is_challenge_text
-from .config import AnyAudience, Issuer, audiences
+from .config import AnyAudience, Issuer, TokenCache, audiences
 from .errors import ConfigurationError, RequestRefused, Unavailable
 from .events import Event
 from .token import AccessToken
+
+_DEFAULT_CACHE = TokenCache()
 
 
 class TokenValidator:
@@ -37,6 +39,7 @@ class TokenValidator:
         checks: plain functions that see each validated token, on every request. None accepts; raising `AccessDenied`
             (or another `RequestRefused`) refuses; any other exception propagates, and nothing passes.
         on_event: called with each `tokenguard.events.Event`, on whatever thread it happens; what it raises is logged.
+        token_cache: how many proven tokens to remember, so that a repeated one costs no signature check; None for none.
         http_client: an `httpx.Client` or `httpx2.Client` to fetch keys with; yours to close.
         clock: seconds since the epoch; for `exp`, `nbf` and `iat`.
         monotonic: seconds that never jump; for lifetimes of what was fetched.
@@ -58,6 +61,7 @@ class TokenValidator:
         audience: str | Collection[str] | AnyAudience,
         realm: str | None = None,
         checks: Collection[Check] = (),
+        token_cache: TokenCache | None = _DEFAULT_CACHE,
         http_client: HttpClient | None = None,
         on_event: Callable[[Event], None] | None = None,
         clock: Callable[[], float] = time.time,
@@ -73,8 +77,13 @@ class TokenValidator:
         names = audiences(audience, where="audience")
         self.realm: str = _realm(realm, names)
         self._reporter = Reporter(on_event, monotonic)
-        audience_set = None if names is None else frozenset(names)
-        self._core = Core(trusted, audience_set, checks, self._reporter.happened)
+        self._core = Core(
+            trusted,
+            audience=None if names is None else frozenset(names),
+            checks=checks,
+            token_cache=token_cache,
+            emit=self._reporter.happened,
+        )
         self._transport = Transport(_sync_client(http_client), monotonic)
         self._flights = Flights(self._transport, monotonic)
         self._clock = clock
@@ -218,8 +227,7 @@ class TokenValidator:
     def _after_fork(self) -> None:
         self._flights.after_fork()
         self._transport.after_fork()
-        for trusted in self._core.trusted.values():
-            trusted.keys.after_fork()
+        self._core.after_fork()
 
     def __enter__(self) -> Self:
         return self

@@ -249,12 +249,12 @@ for name, params in members({
     CASES.refuse(f"F37:{name}", forge(head=header(**params)), Reason.UNSUPPORTED_HEADER)
 _unencoded = b64(as_bytes(header(b64=False, crit=["b64"])))
 _raw_claims = json.dumps(claims(iss="https://as", aud="urn:api"))
-CASES.refuse("F37:payload-not-encoded", sign_text(f"{_unencoded}.{_raw_claims}"), MALFORMED)
-CASES.refuse("F37:detached", sign_text(f"{_unencoded}."), MALFORMED)
+CASES.refuse("F37:payload-not-encoded", sign_text(f"{_unencoded}.{_raw_claims}"), Reason.UNSUPPORTED_HEADER)
+CASES.refuse("F37:detached", sign_text(f"{_unencoded}."), Reason.UNSUPPORTED_HEADER)
 CASES.refuse(
     "F37:detached-signed-apart",
     f"{_unencoded}..{sign_text(f'{_unencoded}.{_raw_claims}').rpartition('.')[2]}",
-    MALFORMED,
+    Reason.UNSUPPORTED_HEADER,
 )
 CASES.refuse("F37:escaped-name", forge(head=as_bytes(header())[:-1] + b',"\\u0062\\u0036\\u0034":false}'),
              Reason.UNSUPPORTED_HEADER)  # fmt: skip

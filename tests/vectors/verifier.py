@@ -11,7 +11,7 @@ from typing import Any
 from tokenguard import InvalidToken, Issuer, Reason
 from tokenguard._jwk import ALGORITHMS
 from tokenguard._jwks import KeySet
-from tokenguard._jws import parse_jws
+from tokenguard._jws import parse_jws, token_bytes
 
 
 def refusal(keys: list[dict[str, Any]], token: str) -> str | None:
@@ -23,12 +23,13 @@ def refusal(keys: list[dict[str, Any]], token: str) -> str | None:
     except ValueError as error:
         return str(error)
     try:
-        jws = parse_jws(token)
-        if jws.alg not in issuer.algorithms:
+        jws = parse_jws(token_bytes(token), {})
+        header = jws.header
+        if header.alg not in issuer.algorithms:
             return Reason.WRONG_ALGORITHM
-        key = key_set.find(jws.kid, jws.alg)
+        key = key_set.find(header.kid, header.alg)
     except InvalidToken as refused:
         return refused.reason
     if key is None:
         return Reason.UNKNOWN_KEY
-    return None if key.verify(jws.alg, jws.signed, jws.signature) else Reason.BAD_SIGNATURE
+    return None if key.verify(header.alg, jws.signed, jws.signature) else Reason.BAD_SIGNATURE
