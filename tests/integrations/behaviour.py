@@ -95,7 +95,7 @@ TOKENS = (
 class _Silence:
     """An HTTP client whose every request fails."""
 
-    def build_request(self, method: str, url: str, *, headers: Any = None, timeout: Any = None) -> str:
+    def build_request(self, method: str, url: str, *, headers: Any = None, timeout: Any = None, **_: Any) -> str:
         return url
 
     def send(self, request: str, *, stream: bool = False, follow_redirects: bool = False) -> Never:
