@@ -119,13 +119,34 @@ class TestLifetime:
             warm.key()
         assert caught.value.reason is Reason.UNKNOWN_KEY
 
-    def test_idle_past_its_lifetime_a_set_still_serves_and_is_fetched_beside(self, warm: Scene) -> None:
-        # Nobody asked for 20 minutes; the first who does must not wait for an issuer that may be slow.
-        warm.tick = 1500
-        assert warm.state() == "stale"
-        warm.known()
+    def test_at_its_end_a_set_still_serves_and_is_fetched_beside(self, warm: Scene) -> None:
+        for warm.tick in (300, 599):
+            assert warm.state() == "stale"
+            warm.known()
         warm.run_due()
         assert warm.state() == "fresh"
+
+    def test_after_a_longer_pause_the_issuer_is_asked_first(self, warm: Scene) -> None:
+        warm.replies[URL] = {"keys": [B]}
+        warm.tick = 600
+        assert isinstance(warm.look(), Fetch)
+        with pytest.raises(InvalidToken, match="no key with kid 'a'"):
+            warm.key()
+
+    @pytest.mark.parametrize("reply", [500, "timed out"])
+    def test_and_if_it_does_not_answer_that_is_an_outage(self, warm: Scene, reply: int | str) -> None:
+        warm.replies[URL] = reply
+        warm.tick = 1500
+        assert warm.key().kid == "a"
+        warm.known()
+        assert len(warm.asked) == 2
+
+    def test_whoever_loses_patience_with_that_is_served_by_what_is_there(self, warm: Scene) -> None:
+        warm.tick = 1500
+        steps = warm.fetch().steps(1500)
+        next(steps)
+        assert isinstance(warm.look(attempt=1), Key)
+        steps.close()
 
 
 class TestHttpCaching:

@@ -5,7 +5,7 @@ The life of a fetched key set (the numbers are `KeyPolicy`'s):
     fetched                    due                fresh_until                        stale_until
       |------------ fresh ------|----- fresh -------|------------- stale --------------|---- down ---->
         known keys serve          and one fetch       the same, while fetches fail       whoever asks waits
-                                  beside requests                                        for a fetch, or 503
+                                  beside requests     (after a long pause: ask first)    for a fetch, or 503
 
 A fetch beside requests is left in `due`, where the shell picks it up. A request waits only where no key can serve it:
 without a usable set, or for a key that the set does not have. What such waits may cost the issuer is bounded: by
@@ -133,6 +133,14 @@ class _State:
     def serves(self, tick: float) -> bool:
         return self.keys is not None and tick < self.stale_until
 
+    def serves_unasked(self, tick: float) -> bool:
+        """Whether the keys may be used without asking the issuer first: for as long again as they were fresh.
+
+        Whoever comes after a longer pause asks and waits, else a key withdrawn long ago would pass once more. An
+        issuer that was asked and did not answer is an outage, and that is what stale keys are for.
+        """
+        return self.serves(tick) and (self.failures > 0 or tick < 2 * self.fresh_until - self.confirmed_at)
+
 
 class RemoteKeys:
     """The fetched key set of one issuer.
@@ -161,12 +169,14 @@ class RemoteKeys:
 
     def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
         state = self._state
-        if state.keys is None or not self._attend(state, tick):
+        keys = state.keys
+        if keys is None or not self._attend(state, tick):
             fetch = self.load(tick) if attempt == 0 else None
             if fetch is not None:
                 return fetch
-            raise self._unavailable(state, tick)
-        key = state.keys.find(kid, alg)
+            if keys is None or not state.serves(tick):
+                raise self._unavailable(state, tick)
+        key = keys.find(kid, alg)
         if key is not None:
             return key
         # One that came during another's fetch may have come too late for that: so at most two.
@@ -189,7 +199,7 @@ class RemoteKeys:
 
     def load(self, tick: float) -> Fetch | None:
         state = self._state
-        if state.serves(tick) or not (state.fetching or tick >= state.retry_at):
+        if state.serves_unasked(tick) or not (state.fetching or tick >= state.retry_at):
             return None
         return self._fetch(state, _Cause.LOAD)
 
@@ -211,7 +221,7 @@ class RemoteKeys:
         self._state = replace(self._state, fetching=None)
 
     def _attend(self, state: _State, tick: float) -> bool:
-        if not state.serves(tick):
+        if not state.serves_unasked(tick):
             return False
         if tick >= state.due_at and state.fetching is None:
             self._due.append(self._fetch(state, _Cause.LOAD))
