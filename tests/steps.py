@@ -65,6 +65,7 @@ class World:
                 request = steps.send(self.answer(request.url))
         except StopIteration:
             pass
+        fetch.landed()
 
     def answer(self, url: str) -> Answer:
         reply = self.replies.get(url, 404)

@@ -15,6 +15,7 @@ from tokenguard import (
     ConfigurationError,
     Issuer,
     KeyPolicy,
+    Profile,
     TokenCache,
     TokenValidator,
     profiles,
@@ -90,9 +91,24 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "async client": (_validator(http_client=httpx.AsyncClient()), "httpx.Client"),
     "client of another kind": (_validator(http_client=object()), "httpx.Client"),
     "a cache of nothing": (lambda: TokenCache(entries=0), "token_cache=None remembers nothing"),
+    "half a key": (_policy(max_keys=0.5), "a whole number above 0"),
+    "patience of ages": (_policy(patience=1e10), "at most 604800"),
+    "on_event is a number": (_validator(on_event=5), "on_event is 5: give a plain function"),
+    "on_event is async": (_validator(on_event=_async_check), "give a plain function"),
+    "clock is a number": (_validator(clock=5), "clock is 5"),
+    "monotonic is None": (_validator(monotonic=None), "monotonic is None"),
+    "client's class": (_validator(http_client=httpx.Client), "httpx.Client"),
+    "insecure by a string": (_issuer(allow_insecure_http="false"), "True or False"),
+    "a type with its comma lost": (lambda: Profile(name="x", types="at+jwt"), "Profile.types is 'at\\+jwt'"),  # type: ignore[arg-type]
+    "required as a string": (lambda: Profile(name="x", types=frozenset(), required="sub"), "Profile.required is 'sub'"),  # type: ignore[arg-type]
+    "required by a generator": (
+        lambda: Profile(name="x", types=frozenset(), required=(c for c in ("sub",))),  # type: ignore[arg-type]
+        "Profile.required is <generator",
+    ),
+    "a type that never matches": (lambda: Profile(name="x", types=frozenset({"application/JWT"})), "in lower case"),
     "lifetime of zero": (_policy(lifetime=0), "KeyPolicy.lifetime is 0"),
-    "lifetime is infinite": (_policy(lifetime=float("inf")), "a number above 0"),
-    "max_keys is a string": (_policy(max_keys="100"), "a number above 0"),
+    "lifetime is infinite": (_policy(lifetime=float("inf")), "a number of seconds above 0"),
+    "max_keys is a string": (_policy(max_keys="100"), "a whole number above 0"),
     "retries that shrink": (
         _policy(retry_first=10, retry_most=5),
         r"retry_first \(10\) is above KeyPolicy.retry_most \(5\)",

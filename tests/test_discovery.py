@@ -10,7 +10,7 @@ from tests.forge import RSA, public_jwk
 from tests.steps import Reply, World
 from tokenguard import Issuer, KeyPolicy, Unavailable
 from tokenguard._discovery import well_known
-from tokenguard.events import RefreshFailed
+from tokenguard.events import DiscoveryFailed
 
 ISSUER = "https://as.example.com/tenant"
 OAUTH = "https://as.example.com/.well-known/oauth-authorization-server/tenant"
@@ -130,6 +130,16 @@ def test_an_http_issuer_of_this_machine_names_its_own_keys() -> None:
     assert world.get(world.store(Issuer("http://localhost"))).kid == "a"
 
 
+def test_too_many_requests_is_no_reason_to_ask_more() -> None:
+    world = _world({OAUTH: 429, OPENID: METADATA})
+    world.headers = {"retry-after": "7"}
+    keys = world.store(Issuer(ISSUER))
+    with pytest.raises(Unavailable, match="status 429") as caught:
+        world.get(keys)
+    assert caught.value.retry_after == 7
+    assert world.asked == [OAUTH]
+
+
 def test_a_metadata_url_is_the_only_one_asked_and_must_name_the_issuer() -> None:
     url = "https://elsewhere.example.com/metadata"
     world = _world({url: METADATA})
@@ -195,7 +205,7 @@ def test_the_last_good_metadata_serves_on_while_it_is_out_of_reach(reply: Reply)
         world.run_due()
         assert keys.health(world.tick)["state"] == "fresh"
     assert keys.health(world.tick)["last_error"] is not None
-    troubles = [event for event in world.events if isinstance(event, RefreshFailed)]
+    troubles = [event for event in world.events if isinstance(event, DiscoveryFailed)]
     assert OAUTH in troubles[0].trouble
     world.replies[OAUTH] = METADATA
     world.tick = 7260

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 
@@ -114,6 +115,14 @@ def test_a_challenge_takes_scopes_between_single_spaces_only(scope: str) -> None
 def test_a_challenge_needs_a_parameter() -> None:
     with pytest.raises(ValueError, match="at least one parameter"):  # C5
         Challenge()
+
+
+@pytest.mark.parametrize("required", ["admin", ('a"b',), ("a b",), ("",)])
+def test_what_may_not_stand_in_a_challenge_fails_when_the_refusal_is_made(required: Any) -> None:
+    with pytest.raises(ConfigurationError, match="RFC 6750 s3"):
+        InsufficientScope(required=required)
+    with pytest.raises(ConfigurationError, match="RFC 6750 s3"):
+        InsufficientAuthentication(acr_values=required)
 
 
 def test_the_public_names_are_sorted_and_there() -> None:

@@ -49,8 +49,8 @@ class CountedFlights(Flights):
         super().__init__(gate, lambda: 7.0)
         self.waiting = threading.Semaphore(0)
 
-    def _join(self, fetch: Fetch) -> Future[None]:
-        future = super()._join(fetch)
+    def _join(self, fetch: Fetch, *, beside: bool = False) -> Future[None]:
+        future = super()._join(fetch, beside=beside)
         self.waiting.release()
         return future
 
@@ -68,8 +68,12 @@ def _one_request(tick: float) -> Steps:
     yield REQUEST
 
 
+def _any_time(_: float) -> Steps:
+    yield REQUEST
+
+
 def _fetch(patience: float = LONG, steps: Callable[[float], Steps] = _one_request, name: str = "keys") -> Fetch:
-    return Fetch(name=name, steps=steps, patience=patience)
+    return Fetch(name=name, steps=steps, landed=lambda: None, patience=patience, limit=LONG)
 
 
 def test_many_threads_cause_one_fetch(gate: Gate) -> None:
@@ -145,7 +149,7 @@ def test_a_task_waits_no_longer_than_its_patience(gate: Gate) -> None:
     trio.run(flights.wait_async, _fetch(patience=0.01))
     assert gate.sent == 1
     gate.open.set()  # its loops are gone: landing must not mind
-    flights._flying["keys"].result(LONG)
+    flights._flying["keys"].future.result(LONG)
 
 
 def test_a_cancelled_waiter_harms_nobody(gate: Gate) -> None:
@@ -206,6 +210,57 @@ def test_where_no_thread_starts_the_fetch_runs_inline(gate: Gate, monkeypatch: p
     flights.wait(_fetch())
     assert gate.sent == 1
     assert not flights._flying
+
+
+def test_beside_requests_nothing_runs_inline(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_threads(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", no_threads)
+    flights = _flights(gate)
+    flights.start(_fetch())
+    assert gate.sent == 0
+    assert not flights._flying
+
+
+def test_a_signal_while_a_fetch_starts_leaves_nothing_behind(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    flights = _flights(gate)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            flights.wait(_fetch())
+    gate.open.set()
+    flights.wait(_fetch())
+    assert gate.sent == 1
+
+
+def test_a_lost_flight_is_replaced(gate: Gate) -> None:
+    flights = _flights(gate)
+    flights.wait(_fetch(patience=0.01))
+    flights._monotonic = lambda: 7.0 + LONG
+    flights.wait(Fetch(name="keys", steps=_any_time, landed=lambda: None, patience=0.01, limit=LONG))
+    assert gate.arrived.acquire(timeout=LONG)
+    assert gate.arrived.acquire(timeout=LONG)
+    gate.open.set()
+    assert gate.sent == 2
+
+
+def test_whoever_is_told_of_it_holds_up_no_waiter(gate: Gate) -> None:
+    told = threading.Event()
+
+    def landed() -> None:
+        assert told.wait(LONG)
+
+    gate.open.set()
+    flights = _flights(gate)
+    fetch = Fetch(name="keys", steps=_one_request, landed=landed, patience=LONG, limit=LONG)
+    flights.wait(fetch)
+    flights.wait(_fetch())
+    assert gate.sent == 2
+    told.set()
 
 
 def test_no_thread_outlives_its_fetch(gate: Gate) -> None:

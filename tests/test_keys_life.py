@@ -200,6 +200,35 @@ class TestHttpCaching:
         scene.run_due()
         assert scene.requests[2].known == scene.requests[1].known
 
+    @pytest.mark.parametrize("etag", ['"v\xfc"', "x" * 300, "", " ", "a\nb"])
+    def test_an_odd_version_is_never_sent_back(self, scene: Scene, etag: str) -> None:
+        scene.headers = {"etag": etag}
+        scene.key()
+        scene.tick = 240
+        scene.known()
+        scene.run_due()
+        assert scene.requests[1].known == {}
+
+    def test_after_a_failure_the_whole_is_asked_for(self, scene: Scene) -> None:
+        scene.headers = {"etag": '"v1"'}
+        scene.key()
+        scene.replies[URL] = 400
+        for scene.tick in (240, 241):
+            scene.known()
+            scene.run_due()
+        assert [request.known for request in scene.requests] == [{}, {"If-None-Match": '"v1"'}, {}]
+
+    def test_an_old_age_does_not_outlive_its_answer(self, scene: Scene) -> None:
+        scene.headers = {"etag": '"v1"', "age": "500", "cache-control": "max-age=600", "x-more": "x"}
+        scene.key()
+        scene.headers = {}
+        scene.replies[URL] = 304
+        scene.tick = 100
+        scene.known()
+        scene.run_due()
+        assert scene.events[-1] == KeysRefreshed(issuer=ISSUER, key_ids=("'a'",), added=(), removed=(), lifetime=600)
+        assert scene.keys._state.headers == {"etag": '"v1"', "cache-control": "max-age=600"}
+
     def test_nothing_is_confirmed_that_was_not_asked(self, scene: Scene) -> None:
         scene.replies[URL] = 304
         with pytest.raises(Unavailable, match="status 304"):
@@ -506,6 +535,41 @@ class TestCold:
         warm.known()
         assert warm.run_due() == 1
         steps.close()
+
+
+class TestLost:
+    """A fetch that never comes back, such as one whose thread was lost."""
+
+    def test_another_may_start_and_the_late_one_changes_nothing(self, warm: Scene) -> None:
+        warm.tick = 240
+        warm.known()
+        lost = warm.due.popleft().steps(240)
+        next(lost)
+        warm.tick = 240 + 12
+        warm.known()
+        assert warm.run_due() == 1
+        assert warm.state() == "fresh"
+        before = warm.keys._state
+        with pytest.raises(StopIteration):
+            lost.send(Answer(at=300, trouble="much too late"))
+        assert warm.keys._state is before
+
+    def test_a_child_process_refreshes_at_a_moment_of_its_own(self, warm: Scene) -> None:
+        warm.chance = 0.5
+        warm.keys.after_fork()
+        assert warm.keys.health(0)["next_refresh"] == 255
+
+    def test_a_cold_child_stays_cold(self, scene: Scene) -> None:
+        scene.keys.after_fork()
+        assert scene.state() == "cold"
+
+
+def test_without_a_stale_window_keys_end_with_their_lifetime() -> None:
+    scene = Scene(stale_window=0)
+    scene.key()
+    scene.tick = 300
+    assert scene.state() == "down"
+    assert isinstance(scene.look(), Fetch)
 
 
 class TestEvents:

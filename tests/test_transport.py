@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -114,7 +115,7 @@ def test_a_connection_made_after_the_deadline_is_cut_as_well() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         deadline = _Deadline(60.0)
-        deadline.over = True
+        deadline._end()
         stream = SimpleNamespace(get_extra_info=lambda _: ours)
         deadline.trace("connection.connect_tcp.complete", {"return_value": stream})
         assert theirs.recv(1) == b""
@@ -177,6 +178,27 @@ def test_our_client_takes_nothing_from_the_environment(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     assert transport.send(_request(issuer.jwks_uri)).status == 200
+
+
+def test_our_client_keeps_no_cookies(issuer: LocalIssuer, transport: Transport) -> None:
+    transport.send(_request(issuer.jwks_uri))
+    own = transport._own
+    assert isinstance(own, httpx.Client)
+    answer = httpx.Response(200, headers={"Set-Cookie": "a=b"}, request=httpx.Request("GET", issuer.jwks_uri))
+    own.cookies.extract_cookies(answer)
+    assert not own.cookies
+
+
+def test_a_clock_ends_it_where_the_timer_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_threads(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", no_threads)
+    endless = itertools.repeat(b".")
+    answer = _mock(lambda _: httpx.Response(200, content=endless)).send(
+        _request("https://x/", total_timeout=0.05, max_bytes=10**9)
+    )
+    assert answer.trouble == "not done within 0.05 s"
 
 
 def test_our_client_keeps_no_connection_open(issuer: LocalIssuer, transport: Transport) -> None:

@@ -356,12 +356,40 @@ class TestLog:
         assert levels.count("WARNING") == 6
         assert levels.count("DEBUG") == 594
 
+    @pytest.mark.parametrize("before", ["", "\n", "x", "https://"])
+    def test_a_token_in_place_of_a_name_is_not_quoted(self, caplog: pytest.LogCaptureFixture, before: str) -> None:
+        misplaced = forge(claims(secret="s3cr3t"))
+        self._refuse(static_validator(jwks={"keys": GOOD_KEYS}), forge(claims(iss=before + misplaced)))
+        self._refuse(static_validator(jwks={"keys": GOOD_KEYS}), forge(claims(aud=[before + misplaced])))
+        assert "[a token?]" in caplog.messages[0]
+        assert not any(part in line for line in caplog.messages for part in misplaced.split("."))
+
     def test_a_configured_key_that_cannot_serve_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
-        TokenValidator(Issuer(ISSUER, jwks=JWKS), audience=AUDIENCE)
+        with caplog.at_level(logging.DEBUG, "tokenguard"):
+            TokenValidator(Issuer(ISSUER, jwks=JWKS), audience=AUDIENCE)
         assert len(caplog.messages) == len(USELESS_KEYS)
+        assert [record.levelname for record in caplog.records].count("WARNING") == 1
         assert caplog.messages[0] == (
             f"a key of {ISSUER} is of no use: kid 'oct': private or symmetric: such a key is not to be published"
         )
+
+
+def test_seconds_left_ends_with_the_greatest_age() -> None:
+    validator = static_validator(max_token_age=100)
+    assert validator.seconds_left(validator.validate(forge(claims(iat=NOW - 90, exp=NOW + 10_000)))) == 70
+
+
+def test_a_log_line_is_one_short_line_whatever_a_check_says(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(_: AccessToken) -> None:
+        raise AccessDenied(detail="\r\n\x1b[31m" + "x" * 1000)
+
+    validator = TokenValidator(
+        Issuer(ISSUER, jwks={"keys": GOOD_KEYS}), audience=AUDIENCE, clock=lambda: NOW, checks=[refuse]
+    )
+    with pytest.raises(AccessDenied):
+        validator.validate(forge())
+    assert caplog.messages[0].startswith("refused with 403: access_denied: \\r\\n\\x1b[31mxxx")
+    assert len(caplog.messages[0]) < 600
 
 
 def test_seconds_left_counts_the_leeway_of_the_issuer() -> None:

@@ -75,4 +75,4 @@ def _waker() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
 
 def _running_trio() -> Any:
     trio = sys.modules.get("trio")
-    return trio if trio is not None and trio.lowlevel.in_trio_run() else None
+    return trio if trio is not None and trio.lowlevel.in_trio_task() else None

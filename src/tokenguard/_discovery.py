@@ -67,7 +67,7 @@ class Discovery:
         return self._jwks_uri
 
     def _discover(self) -> Generator[Request, Answer, tuple[str, float]]:
-        troubles, at = [], -math.inf
+        failures: list[FetchFailed] = []
         for address in self._addresses:
             try:
                 document, answer = yield from get_json(self._issuer.keys.request(address))
@@ -75,9 +75,8 @@ class Discovery:
             except FetchFailed as failure:
                 if not failure.elsewhere:
                     raise
-                troubles.append(str(failure))
-                at = failure.at
-        raise FetchFailed("; ".join(troubles), at=at)
+                failures.append(failure)
+        raise FetchFailed("; ".join(map(str, failures)), at=failures[-1].at)
 
     def _read(self, document: dict[str, Any], address: str, at: float) -> str:
         if "issuer" not in document:

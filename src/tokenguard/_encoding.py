@@ -117,7 +117,8 @@ def _decode(text: str) -> Any:
     return _decoder.decode(text)
 
 
-_JWT = re.compile(r"(?<![A-Za-z0-9_-])e[yw][A-Za-z0-9_-]{6,}\.[A-Za-z0-9_.-]*")  # base64url of "{", and dots
+# base64url of "{" and what may follow it in JSON, and then a dot.
+_JWT = re.compile(r"(?:eyJ|eyA|ewo|ew0|ewk)[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_.-]*")
 
 
 def for_log(value: object) -> str:
@@ -125,5 +126,11 @@ def for_log(value: object) -> str:
 
     What looks like a JWT is left out: somebody's token may stand where a name was meant to be.
     """
-    text = _JWT.sub("[a token?]", ascii(value))
+    text = _JWT.sub("[a token?]", ascii(_JWT.sub("[a token?]", value) if isinstance(value, str) else value))
     return text if len(text) <= 128 else f"{text[:125]}..."
+
+
+def one_line(text: str) -> str:
+    """A message that may quote what others said, as one line of printable ASCII, at most 512 long."""
+    text = text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= 512 else f"{text[:509]}..."

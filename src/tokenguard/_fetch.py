@@ -50,12 +50,22 @@ Steps = Generator[Request, Answer, None]
 class Fetch:
     """A job for the shell: run `steps(now)` to its end, unless one of the same `name` is under way; then wait for that.
 
-    `patience` is how many seconds a request may wait for it.
+    Args:
+        name: of the job.
+        steps: what to do.
+        landed: to be called when it is done and nobody waits any more, to tell of it.
+        patience: how many seconds a request may wait.
+        limit: after how many seconds one that is still under way counts as lost, and another may start.
     """
 
     name: Hashable
     steps: Callable[[float], Steps]
+    landed: Callable[[], None]
     patience: float
+    limit: float
+
+
+_COME_BACK = (408, 425, 429)  # not "not here", but "not now"
 
 
 class FetchFailed(Exception):
@@ -87,7 +97,7 @@ def get_json(request: Request) -> Generator[Request, Answer, tuple[dict[str, Any
         raise FetchFailed(
             f"{request.url}: status {answer.status}",
             at=answer.at,
-            elsewhere=300 <= answer.status < 500,
+            elsewhere=300 <= answer.status < 500 and answer.status not in _COME_BACK,
             retry_after=retry_after(answer.headers),
         )
     try:

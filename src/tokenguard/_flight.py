@@ -20,6 +20,18 @@ from ._transport import Transport
 _log = logging.getLogger("tokenguard")
 
 
+class _Flight:
+    """A fetch under way, and what its waiters wait for."""
+
+    __slots__ = ("fetch", "future", "lost_at")
+
+    def __init__(self, fetch: Fetch, lost_at: float) -> None:
+        self.fetch = fetch
+        self.lost_at = lost_at
+        self.future: Future[None] = Future()
+        self.future.set_running_or_notify_cancel()  # from here on no waiter can cancel it
+
+
 class Flights:
     """Runs fetches. Times are in monotonic seconds."""
 
@@ -27,11 +39,11 @@ class Flights:
         self._transport = transport
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._flying: dict[Hashable, Future[None]] = {}
+        self._flying: dict[Hashable, _Flight] = {}
 
     def start(self, fetch: Fetch) -> None:
-        """Start `fetch`, unless it is under way; nobody waits."""
-        self._join(fetch)
+        """Start `fetch` beside requests, unless it is under way. Without a thread to run on it is left for later."""
+        self._join(fetch, beside=True)
 
     def wait(self, fetch: Fetch, patience: float | None = None) -> None:
         """Wait for `fetch`, at most for its patience, or for another."""
@@ -42,23 +54,28 @@ class Flights:
         """The same, without blocking the event loop."""
         await _async.done(self._join(fetch), fetch.patience if patience is None else patience)
 
-    def _join(self, fetch: Fetch) -> Future[None]:
+    def _join(self, fetch: Fetch, *, beside: bool = False) -> Future[None]:
+        tick = self._monotonic()
         with self._lock:
-            future = self._flying.get(fetch.name)
-            if future is not None:
-                return future
-            future = self._flying[fetch.name] = Future()
-            future.set_running_or_notify_cancel()  # from here on no waiter can cancel it
-        thread = threading.Thread(target=self._fly, args=(fetch, future), name="tokenguard-fetch", daemon=True)
+            flight = self._flying.get(fetch.name)
+            if flight is not None and tick < flight.lost_at:
+                return flight.future
+            flight = self._flying[fetch.name] = _Flight(fetch, tick + fetch.limit)
         try:
-            thread.start()
-        except RuntimeError:  # no threads here (WebAssembly), or no more of them
-            self._fly(fetch, future)
-        return future
+            threading.Thread(target=self._fly, args=(flight,), name="tokenguard-fetch", daemon=True).start()
+        except RuntimeError:  # no threads here (WebAssembly), no more of them, or the interpreter is going down
+            if beside:
+                self._land(flight)
+            else:
+                self._fly(flight)
+        except BaseException:  # a signal's exception, such as Ctrl-C: whoever comes next must be able to start one
+            self._land(flight)
+            raise
+        return flight.future
 
-    def _fly(self, fetch: Fetch, future: Future[None]) -> None:
+    def _fly(self, flight: _Flight) -> None:
         try:
-            steps = fetch.steps(self._monotonic())
+            steps = flight.fetch.steps(self._monotonic())
             request = next(steps)
             while True:
                 request = steps.send(self._transport.send(request))
@@ -68,10 +85,14 @@ class Flights:
             # A bug of ours. Nothing of a token gets here; and no waiter may hang for it.
             _log.exception("a fetch failed unexpectedly")
         finally:
-            with self._lock:
-                if self._flying.get(fetch.name) is future:
-                    del self._flying[fetch.name]
-            future.set_result(None)
+            self._land(flight)
+        flight.fetch.landed()
+
+    def _land(self, flight: _Flight) -> None:
+        with self._lock:
+            if self._flying.get(flight.fetch.name) is flight:
+                del self._flying[flight.fetch.name]
+        flight.future.set_result(None)
 
     def after_fork(self) -> None:
         """In a child process: what was flying never lands here, and a lock that was held stays so."""

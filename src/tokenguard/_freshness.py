@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 
 _SECONDS = re.compile(r"[0-9]{1,10}")
+_SENDABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
+_VERSIONS = (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified"))
+_KEPT = ("cache-control", "age", "etag", "last-modified")
 
 
 def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: float) -> float:
@@ -26,14 +29,22 @@ def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: 
     return min(max(seconds, least), most)
 
 
+def kept(headers: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+    """What is remembered of an answer; of one that confirms another, with what the other said (RFC 9111 s4.3.4)."""
+    known = {name: before[name] for name in ("cache-control", "etag", "last-modified") if name in before}
+    return known | {name: headers[name] for name in _KEPT if name in headers}
+
+
 def revalidation(headers: Mapping[str, str]) -> dict[str, str]:
-    """What to send along in order to be told 304 if nothing has changed."""
-    asked = {}
-    if "etag" in headers:
-        asked["If-None-Match"] = headers["etag"]
-    if "last-modified" in headers:
-        asked["If-Modified-Since"] = headers["last-modified"]
-    return asked
+    """What to send along in order to be told 304 if nothing has changed.
+
+    Only what every server takes back: an issuer's odd or endless ETag must not make our next request a bad one.
+    """
+    return {
+        ours: headers[theirs]
+        for ours, theirs in _VERSIONS
+        if theirs in headers and _SENDABLE.fullmatch(headers[theirs])
+    }
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

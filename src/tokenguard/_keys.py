@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -24,12 +24,12 @@ from typing import Any, Protocol
 from ._discovery import Discovery
 from ._encoding import for_log
 from ._fetch import Answer, Fetch, FetchFailed, Request, Steps, get_json
-from ._freshness import lifetime, revalidation
+from ._freshness import kept, lifetime, revalidation
 from ._jwk import Key
 from ._jwks import KeySet
 from .config import Issuer
 from .errors import InvalidToken, Reason, Unavailable
-from .events import Event, KeySkipped, KeysRefreshed, KidRefused, RefreshFailed, ServingStale
+from .events import DiscoveryFailed, Event, KeySkipped, KeysRefreshed, KidRefused, RefreshFailed, ServingStale
 
 
 class Keys(Protocol):
@@ -110,6 +110,16 @@ class _Cause(Enum):
     BAD_SIGNATURE = auto()
 
 
+class _Underway:
+    """A fetch under way: why, and until when (a tick) it is expected back. One that is lost never lands."""
+
+    __slots__ = ("cause", "lost_at")
+
+    def __init__(self, cause: _Cause, lost_at: float) -> None:
+        self.cause = cause
+        self.lost_at = lost_at
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
     """All that changes, swapped as a whole. Only the steps of a flight swap it; any thread may read it."""
@@ -121,7 +131,7 @@ class _State:
     due_at: float = math.inf
     fresh_until: float = -math.inf
     stale_until: float = -math.inf
-    fetching: _Cause | None = None  # why one is under way
+    fetching: _Underway | None = None
     fetches: int = 0  # finished ones: tells whoever looked earlier that there is news
     sought_at: float = -math.inf  # start of the last fetch that an unknown kid forced
     doubted_at: float = -math.inf  # of the last that a bad signature forced
@@ -129,6 +139,9 @@ class _State:
     failures: int = 0  # in a row
     retry_at: float = -math.inf
     trouble: str = ""  # of the last fetch
+
+    def busy(self, tick: float) -> bool:
+        return self.fetching is not None and tick < self.fetching.lost_at
 
     def serves(self, tick: float) -> bool:
         return self.keys is not None and tick < self.stale_until
@@ -180,11 +193,11 @@ class RemoteKeys:
         if key is not None:
             return key
         # One that came during another's fetch may have come too late for that: so at most two.
-        if (attempt == 0 and state.fetching) or (
+        if (attempt == 0 and state.busy(tick)) or (
             attempt < 2 and self._may_force(state, tick, state.sought_at + self._policy.cooldown)
         ):
             return self._fetch(state, _Cause.UNKNOWN_KID)
-        if state.fetching or state.trouble:  # its key may be one that we failed to fetch: that is no verdict
+        if state.busy(tick) or state.trouble:  # its key may be one that we failed to fetch: that is no verdict
             raise self._unavailable(state, tick)
         self._emit(KidRefused(issuer=self._issuer.url, kid=None if kid is None else for_log(kid)))
         raise _unknown(kid, alg)
@@ -193,13 +206,14 @@ class RemoteKeys:
         # The issuer may have put a new key under the same kid: rare, and cheap to claim. So at most one of the two.
         state = self._state
         rested_at = state.doubted_at + 2 * self._policy.cooldown
-        if state.fetching is _Cause.BAD_SIGNATURE or self._may_force(state, tick, rested_at):
+        doubting = state.fetching is not None and state.busy(tick) and state.fetching.cause is _Cause.BAD_SIGNATURE
+        if doubting or self._may_force(state, tick, rested_at):
             return self._fetch(state, _Cause.BAD_SIGNATURE)
         return None
 
     def load(self, tick: float) -> Fetch | None:
         state = self._state
-        if state.serves_unasked(tick) or not (state.fetching or tick >= state.retry_at):
+        if state.serves_unasked(tick) or not (state.busy(tick) or tick >= state.retry_at):
             return None
         return self._fetch(state, _Cause.LOAD)
 
@@ -218,39 +232,49 @@ class RemoteKeys:
         }
 
     def after_fork(self) -> None:
-        self._state = replace(self._state, fetching=None)
+        state = self._state
+        due_at = state.due_at if math.isinf(state.due_at) else self._due_at(state.confirmed_at, state.fresh_until)
+        self._state = replace(state, fetching=None, due_at=due_at)
 
     def _attend(self, state: _State, tick: float) -> bool:
         if not state.serves_unasked(tick):
             return False
-        if tick >= state.due_at and state.fetching is None:
+        if tick >= state.due_at and not state.busy(tick):
             self._due.append(self._fetch(state, _Cause.LOAD))
         return True
 
     def _may_force(self, state: _State, tick: float, rested_at: float) -> bool:
         """Two in two cooldowns, whatever forces them; and backoff comes first."""
         earliest = max(rested_at, state.forced_before + 2 * self._policy.cooldown, state.retry_at)
-        return state.fetching is None and tick >= earliest
+        return not state.busy(tick) and tick >= earliest
 
     def _fetch(self, state: _State, cause: _Cause) -> Fetch:
+        events: list[Event] = []
+
         def steps(tick: float) -> Steps:
             if self._state.fetches != state.fetches:
                 return  # another flight landed between the look and the start
-            yield from self._refresh(tick, cause)
+            yield from self._refresh(tick, cause, events)
 
-        return Fetch(name=self, steps=steps, patience=self._policy.patience)
+        def landed() -> None:
+            for event in events:
+                self._emit(event)
 
-    def _refresh(self, tick: float, cause: _Cause) -> Steps:
+        # Two metadata documents and a key set, and some time for names to be resolved.
+        limit = 4 * self._policy.total_timeout
+        return Fetch(name=self, steps=steps, landed=landed, patience=self._policy.patience, limit=limit)
+
+    def _refresh(self, tick: float, cause: _Cause, events: list[Event]) -> Steps:
         before = self._state
-        started = replace(
+        mine = _Underway(cause, tick + 4 * self._policy.total_timeout)
+        started = self._state = replace(
             before,
-            fetching=cause,
+            fetching=mine,
             # Stamped at the start: a fetch that hangs counts too.
             sought_at=tick if cause is _Cause.UNKNOWN_KID else before.sought_at,
             doubted_at=tick if cause is _Cause.BAD_SIGNATURE else before.doubted_at,
             forced_before=before.forced_before if cause is _Cause.LOAD else max(before.sought_at, before.doubted_at),
         )
-        self._state = started
         after = self._failed(started, FetchFailed("the fetch was abandoned", at=tick))
         try:
             after = yield from self._load(started, tick)
@@ -258,16 +282,21 @@ class RemoteKeys:
             after = self._failed(started, failure)
             tick = failure.at
         finally:
-            self._state = after = replace(after, fetching=None, fetches=before.fetches + 1)
-            self.attend_at = min(after.due_at, after.stale_until)
+            if self._state.fetching is mine:  # else this one was given up, and another has taken its place
+                self._land(before, after)
+                events += self._told(before, after, tick)
+
+    def _land(self, before: _State, after: _State) -> None:
+        self._state = replace(after, fetching=None, fetches=before.fetches + 1)
+        self.attend_at = min(after.due_at, after.stale_until)
         if before.keys is not None and after.keys is not None:
             for key in before.keys.keys - after.keys.keys:
                 key.withdrawn = True
-        self._tell(before, after, tick)
 
     def _load(self, state: _State, tick: float) -> Generator[Request, Answer, _State]:
         url = yield from self._discovery.jwks_uri(tick)
-        known = revalidation(state.headers) if state.source == url else {}
+        # After a failure ask for the whole: it may have been our own question that the server choked on.
+        known = revalidation(state.headers) if state.source == url and not state.failures else {}
         try:
             document, answer = yield from get_json(self._policy.request(url, known))
         except FetchFailed as failure:
@@ -275,23 +304,27 @@ class RemoteKeys:
                 self._discovery.forget()  # the issuer may have moved its keys
             raise
         keys = state.keys if document is None else self._read(document, url, state, answer.at)
-        headers = answer.headers if document is not None else {**state.headers, **answer.headers}
+        headers = kept(answer.headers, {} if document is not None else state.headers)
         policy = self._policy
         fresh = lifetime(headers, default=policy.lifetime, least=policy.min_lifetime, most=policy.max_lifetime)
-        ahead = min(policy.refresh_ahead, fresh / 5)
         return replace(
             state,
             keys=keys,
             source=url,
             headers=headers,
             confirmed_at=answer.at,
-            due_at=answer.at + fresh - ahead * (1 - self._random() / 2),
+            due_at=self._due_at(answer.at, answer.at + fresh),
             fresh_until=answer.at + fresh,
             stale_until=answer.at + fresh + policy.stale_window,
             failures=0,
             retry_at=-math.inf,
             trouble="",
         )
+
+    def _due_at(self, confirmed_at: float, fresh_until: float) -> float:
+        """In the first half of the last part of the lifetime: the second half is for a fleet's slower ones."""
+        ahead = min(self._policy.refresh_ahead, (fresh_until - confirmed_at) / 5)
+        return fresh_until - ahead * (1 - self._random() / 2)
 
     def _read(self, document: dict[str, Any], url: str, state: _State, at: float) -> KeySet:
         try:
@@ -312,36 +345,33 @@ class RemoteKeys:
             trouble=str(failure),
         )
 
-    def _tell(self, before: _State, after: _State, tick: float) -> None:
-        trouble = after.trouble or self._discovery.trouble
-        if trouble:
-            self._tell_of_failure(after, trouble, tick)
+    def _told(self, before: _State, after: _State, tick: float) -> Iterator[Event]:
+        issuer = self._issuer.url
+        if self._discovery.trouble:
+            yield DiscoveryFailed(issuer=issuer, trouble=self._discovery.trouble)
         if not after.trouble and after.keys is not None:
-            self._tell_of_keys(before.keys, after.keys, after.fresh_until - after.confirmed_at)
-
-    def _tell_of_failure(self, after: _State, trouble: str, tick: float) -> None:
-        issuer, stale = self._issuer.url, after.serves(tick) and tick >= after.fresh_until
-        retry_in = max(after.retry_at, after.due_at if after.serves(tick) else tick) - tick
-        self._emit(
-            RefreshFailed(issuer=issuer, trouble=trouble, failures=after.failures, retry_in=retry_in, stale=stale)
+            yield from self._told_of_keys(before.keys, after.keys, after.fresh_until - after.confirmed_at)
+            return
+        stale = after.serves(tick) and tick >= after.fresh_until
+        next_at = max(after.retry_at, after.due_at if after.serves(tick) else tick)
+        yield RefreshFailed(
+            issuer=issuer, trouble=after.trouble, failures=after.failures, retry_in=next_at - tick, stale=stale
         )
         if stale:
-            self._emit(ServingStale(issuer=issuer, age=tick - after.confirmed_at, ends_in=after.stale_until - tick))
+            yield ServingStale(issuer=issuer, age=tick - after.confirmed_at, ends_in=after.stale_until - tick)
 
-    def _tell_of_keys(self, before: KeySet | None, after: KeySet, fresh: float) -> None:
+    def _told_of_keys(self, before: KeySet | None, after: KeySet, fresh: float) -> Iterator[Event]:
         old_keys = frozenset[Key]() if before is None else before.keys
-        self._emit(
-            KeysRefreshed(
-                issuer=self._issuer.url,
-                key_ids=_names(after.keys),
-                added=_names(after.keys - old_keys),
-                removed=_names(old_keys - after.keys),
-                lifetime=fresh,
-            )
+        yield KeysRefreshed(
+            issuer=self._issuer.url,
+            key_ids=_names(after.keys),
+            added=_names(after.keys - old_keys),
+            removed=_names(old_keys - after.keys),
+            lifetime=fresh,
         )
         for skipped in after.skipped:
             if before is None or skipped not in before.skipped:
-                self._emit(KeySkipped(issuer=self._issuer.url, kid=skipped.kid, why=skipped.why))
+                yield KeySkipped(issuer=self._issuer.url, kid=skipped.kid, why=skipped.why)
 
     def _unavailable(self, state: _State, tick: float) -> Unavailable:
         wait = min(max(state.retry_at - tick, 1), self._policy.retry_most)

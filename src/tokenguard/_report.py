@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from . import events
+from ._encoding import one_line
 from .errors import Reason, RequestRefused
 from .events import Event
 from .token import AccessToken
@@ -17,7 +18,7 @@ _PAUSE = 1.0  # seconds between two warnings for one reason: a flood of bad toke
 class Reporter:
     """Logs, and calls `on_event`. Whatever that raises is logged, and changes nothing else.
 
-    Of refusals it logs one warning per reason and second; the rest, and what came without any token, at DEBUG.
+    One warning per kind (of refusals: per reason) and second, the rest at DEBUG; there too what came without a token.
     """
 
     def __init__(self, on_event: Callable[[Event], None] | None, monotonic: Callable[[], float]) -> None:
@@ -26,36 +27,42 @@ class Reporter:
         self._quiet_until: dict[str, float] = {}
 
     def refused(self, refused: RequestRefused) -> None:
-        self._log(refused.reason, "refused with %d: %s", refused.status, refused)
+        level = logging.DEBUG if refused.reason is Reason.NO_TOKEN else logging.WARNING
+        self._log(level, refused.reason, "refused with %d: %s", refused.status, one_line(str(refused)))
         self._send(events.RequestRefused(reason=refused.reason, issuer=refused.issuer, client_id=refused.client_id))
 
     def accepted(self, token: AccessToken) -> None:
         self._send(events.RequestAccepted(issuer=token.issuer, client_id=token.client_id))
 
     def happened(self, event: Event) -> None:
+        kind = type(event).__name__
         match event:
             case events.KeysRefreshed(issuer=issuer, added=added, removed=removed):
                 if added or removed:
                     _log.info("keys of %s: added %s, removed %s", issuer, added, removed)
             case events.KeySkipped(issuer=issuer, kid=kid, why=why):
-                _log.warning("a key of %s is of no use: kid %s: %s", issuer, kid, why)
+                self._log(logging.WARNING, kind, "a key of %s is of no use: kid %s: %s", issuer, kid, why)
             case events.RefreshFailed(issuer=issuer, trouble=trouble, failures=failures, retry_in=retry_in):
-                _log.warning(
-                    "keys of %s: fetch %d in a row failed: %s; next in %.0f s", issuer, failures, trouble, retry_in
-                )
+                text = "keys of %s: fetch %d in a row failed: %s; next in %.0f s"
+                self._log(logging.WARNING, kind, text, issuer, failures, one_line(trouble), retry_in)
+            case events.DiscoveryFailed(issuer=issuer, trouble=trouble):
+                text = "metadata of %s: %s; its last known key set is still used"
+                self._log(logging.WARNING, kind, text, issuer, one_line(trouble))
             case events.ServingStale(issuer=issuer, age=age, ends_in=ends_in):
-                _log.warning("keys of %s are %.0f s old and stale; 503 in %.0f s", issuer, age, ends_in)
+                text = "keys of %s are %.0f s old and stale; 503 in %.0f s"
+                self._log(logging.WARNING, kind, text, issuer, age, ends_in)
             case _:
                 pass  # the refusal is logged where it is answered
         self._send(event)
 
-    def _log(self, reason: Reason, text: str, *arguments: object) -> None:
+    def _log(self, level: int, kind: str, text: str, *arguments: object) -> None:
         tick = self._monotonic()
-        if reason is Reason.NO_TOKEN or tick < self._quiet_until.get(reason, tick):
-            _log.debug(text, *arguments)
-            return
-        self._quiet_until[reason] = tick + _PAUSE
-        _log.warning(text, *arguments)
+        if level > logging.DEBUG:
+            if tick < self._quiet_until.get(kind, tick):
+                level = logging.DEBUG
+            else:
+                self._quiet_until[kind] = tick + _PAUSE
+        _log.log(level, text, *arguments, exc_info=level >= logging.ERROR)
 
     def _send(self, event: Event) -> None:
         if self._on_event is None:
@@ -63,4 +70,4 @@ class Reporter:
         try:
             self._on_event(event)
         except Exception:  # noqa: BLE001 - whatever it is, it must change no verdict
-            _log.exception("on_event raised for %s", type(event).__name__)
+            self._log(logging.ERROR, "on_event", "on_event raised for %s", type(event).__name__)

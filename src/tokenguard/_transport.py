@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, Self
@@ -45,7 +46,7 @@ class Transport:
                 answer = self._exchange(client, request, deadline)
             except Exception as error:  # noqa: BLE001 - clients' transports, hooks and TLS raise what they like
                 answer = self._trouble(f"{type(error).__name__} {for_log(str(error))}")
-        return self._trouble(f"not done within {request.total_timeout} s") if deadline.over else answer
+        return self._trouble(f"not done within {request.total_timeout} s") if deadline.passed() else answer
 
     def close(self) -> None:
         """Close our client, if there is one. Later requests get an answer that says so."""
@@ -86,7 +87,7 @@ class Transport:
             body += chunk
             if len(body) > request.max_bytes:
                 return self._trouble(f"more than {request.max_bytes} bytes")
-            if deadline.over:
+            if deadline.passed():
                 break
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(at=self._monotonic(), status=response.status_code, headers=headers, body=bytes(body))
@@ -98,11 +99,14 @@ class Transport:
             if self._given is not None:
                 return self._given
             if self._own is None:
+                from http.cookiejar import CookieJar, DefaultCookiePolicy
+
                 import httpx  # 77 ms: only when something has to be fetched
 
                 # Keys are fetched minutes apart: no connection is worth keeping open.
                 limits = httpx.Limits(max_keepalive_connections=0)
-                self._own = httpx.Client(trust_env=False, follow_redirects=False, limits=limits)
+                no_cookies = CookieJar(policy=DefaultCookiePolicy(allowed_domains=()))
+                self._own = httpx.Client(trust_env=False, follow_redirects=False, limits=limits, cookies=no_cookies)
             return self._own
 
     def _trouble(self, text: str) -> Answer:
@@ -116,14 +120,14 @@ class _Deadline:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.over = False
-        self._seconds = seconds
+        self._over = False
+        self._until = time.monotonic() + seconds
         self._connections: list[socket.socket] = []
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        with suppress(RuntimeError):  # no threads here: then httpx's timeouts have to do
+        with suppress(RuntimeError):  # no threads here: then httpx's timeouts, and a look after each chunk, have to do
             self._timer.start()
         return self
 
@@ -134,11 +138,15 @@ class _Deadline:
         """Called by httpx: take note of the connection as it is made, and again when it is wrapped in TLS."""
         if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._connections.append(info["return_value"].get_extra_info("socket"))
-            if self.over:
+            if self._over:
                 self._end()
 
+    def passed(self) -> bool:
+        """Whether it is over: by the clock too, should the timer not run."""
+        return self._over or time.monotonic() > self._until
+
     def _end(self) -> None:
-        self.over = True
+        self._over = True
         for connection in self._connections:
             with suppress(OSError):  # closed meanwhile, or replaced by its TLS twin
                 connection.shutdown(socket.SHUT_RDWR)

@@ -32,6 +32,7 @@ ANY_AUDIENCE: Final = _AnyAudience.ANY_AUDIENCE
 AnyAudience = Literal[_AnyAudience.ANY_AUDIENCE]
 
 MAX_LEEWAY = 300  # RFC 9068 s4: a few minutes at most
+MAX_SECONDS = 7 * 86400  # of any time in a policy: more is a mistake, and some is more than a thread can wait
 
 
 def _is_number(value: Any) -> bool:
@@ -56,7 +57,7 @@ class KeyPolicy:
         min_lifetime, max_lifetime: bounds of what `Cache-Control: max-age` may say.
         refresh_ahead: in the last so many seconds of its lifetime (a fifth of it at most) a set is fetched anew, beside
             requests; the very moment is left to chance, so that a fleet does not fetch in step.
-        stale_window: how long past its lifetime a set serves while fetches fail; a discovery document too.
+        stale_window: how long past its lifetime a set serves while fetches fail; a discovery document too. May be 0.
         metadata_lifetime: how long a discovery document is fresh.
         cooldown: least time between two fetches that tokens force by unknown key ids, failed and hanging ones counted.
             Bad signatures force one in twice that time, and both together two in twice that time.
@@ -88,8 +89,13 @@ class KeyPolicy:
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
-            if not _is_number(value) or value <= 0:
-                raise ConfigurationError(f"KeyPolicy.{name} is {value!r}: it must be a number above 0")
+            if name.startswith("max_") and name != "max_lifetime":
+                if type(value) is not int or value <= 0:
+                    raise ConfigurationError(f"KeyPolicy.{name} is {value!r}: it must be a whole number above 0")
+            elif not _is_number(value) or not 0 <= value <= MAX_SECONDS or (value == 0 and name != "stale_window"):
+                raise ConfigurationError(
+                    f"KeyPolicy.{name} is {value!r}: it must be a number of seconds above 0, at most {MAX_SECONDS}"
+                )
         for low, high in _ASCENDING:
             if getattr(self, low) > getattr(self, high):
                 raise ConfigurationError(
@@ -194,6 +200,8 @@ class Issuer:
             raise ConfigurationError(f"keys is {said.keys!r}: write keys=KeyPolicy(...)")
         if not _is_number(said.leeway) or not 0 <= said.leeway <= MAX_LEEWAY:
             raise ConfigurationError(f"leeway is {said.leeway!r}: it is a number of seconds from 0 to {MAX_LEEWAY}")
+        if type(said.allow_insecure_http) is not bool:
+            raise ConfigurationError(f"allow_insecure_http is {said.allow_insecure_http!r}: True or False")
         if said.max_token_age is not None and (not _is_number(said.max_token_age) or said.max_token_age <= 0):
             raise ConfigurationError(f"max_token_age is {said.max_token_age!r}: a number of seconds above 0, or None")
 

@@ -14,10 +14,11 @@ nothing finer. The operator gets `reason`, stable and countable, and `detail`, a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import ClassVar
 
-from .challenge import Challenge
+from .challenge import Challenge, is_scope_token
 
 
 class Reason(StrEnum):
@@ -73,6 +74,13 @@ class TokenGuardError(Exception):
 
 class ConfigurationError(TokenGuardError):
     """A programming or deployment fault: the message says what is wrong, where, and what to write instead."""
+
+
+def _texts(said: Collection[str], legal: Callable[[str], bool]) -> tuple[str, ...]:
+    texts = tuple(said)
+    if isinstance(said, str) or not all(map(legal, texts)):
+        raise ConfigurationError(f"{said!r} is no collection of texts that may stand in a challenge (RFC 6750 s3)")
+    return texts
 
 
 class RequestRefused(TokenGuardError):
@@ -170,9 +178,9 @@ class InsufficientScope(RequestRefused):
     default_reason = Reason.INSUFFICIENT_SCOPE
     default_description = "The request requires higher privileges than provided by the access token"
 
-    def __init__(self, reason: Reason | None = None, detail: str = "", *, required: tuple[str, ...] = ()) -> None:
+    def __init__(self, reason: Reason | None = None, detail: str = "", *, required: Collection[str] = ()) -> None:
         super().__init__(reason, detail)
-        self.scope = self.required = required
+        self.scope = self.required = _texts(required, is_scope_token)
 
 
 class AccessDenied(RequestRefused):
@@ -209,11 +217,11 @@ class InsufficientAuthentication(RequestRefused):
         reason: Reason | None = None,
         detail: str = "",
         *,
-        acr_values: tuple[str, ...] = (),
+        acr_values: Collection[str] = (),
         max_age: int | None = None,
     ) -> None:
         super().__init__(reason, detail)
-        self.acr_values = acr_values
+        self.acr_values = _texts(acr_values, is_scope_token)
         self.max_age = max_age
 
     @property

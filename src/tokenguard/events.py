@@ -1,7 +1,7 @@
 """What happens inside, for monitoring: frozen values that `on_event` is called with.
 
-None of them holds token text, and text of foreign origin (a key id) is quoted and cut. They are sent on whatever
-thread they happen; be quick, and do not validate tokens in there.
+None of them holds token text. Key ids are quoted and cut; a client id is as the issuer signed it. They
+are sent on whatever thread they happen; be quick, and do not validate tokens in there.
 
 >>> def on_event(event):
 ...     match event:
@@ -66,6 +66,14 @@ class RefreshFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryFailed:
+    """The issuer's metadata is out of reach or wrong; the key set is fetched from where it was last known to be."""
+
+    issuer: str
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServingStale:
     """Keys are past their lifetime and still serve, as the issuer is out of reach.
 
@@ -112,5 +120,12 @@ class RequestRefused:
 
 
 Event: TypeAlias = (
-    KeysRefreshed | KeySkipped | RefreshFailed | ServingStale | KidRefused | RequestAccepted | RequestRefused
+    KeysRefreshed
+    | KeySkipped
+    | RefreshFailed
+    | DiscoveryFailed
+    | ServingStale
+    | KidRefused
+    | RequestAccepted
+    | RequestRefused
 )

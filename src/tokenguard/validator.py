@@ -75,6 +75,7 @@ class TokenValidator:
             if urls.count(url) > 1:
                 raise ConfigurationError(f"issuer {url} is given twice")
         names = audiences(audience, where="audience")
+        _require_callables(on_event=on_event, clock=clock, monotonic=monotonic)
         self.realm: str = _realm(realm, names)
         self._reporter = Reporter(on_event, monotonic)
         self._core = Core(
@@ -198,7 +199,11 @@ class TokenValidator:
 
     def seconds_left(self, token: AccessToken) -> float:
         """For adapters that hold a connection open: how long this token may still be used, leeway included."""
-        return token.expires_at + self._core.trusted[token.issuer].issuer.leeway - self._clock()
+        issuer = self._core.trusted[token.issuer].issuer
+        ends_at = token.expires_at
+        if issuer.max_token_age is not None and token.issued_at is not None:
+            ends_at = min(ends_at, token.issued_at + issuer.max_token_age)
+        return ends_at + issuer.leeway - self._clock()
 
     def close(self) -> None:
         """Close connections. Known keys serve on; what would have to be fetched is `Unavailable` from now on."""
@@ -238,15 +243,24 @@ class TokenValidator:
         self.close()
 
 
-def _sync_client(client: HttpClient | None) -> HttpClient | None:
+def _require_callables(**said: Any) -> None:
+    for name, value in said.items():
+        if name == "on_event" and value is None:
+            continue
+        if not callable(value) or inspect.iscoroutinefunction(value):
+            raise ConfigurationError(f"{name} is {value!r}: give a plain function")
+
+
+def _sync_client(client: Any) -> HttpClient | None:
+    sync: HttpClient | None = client
     usable = client is None or (
         callable(getattr(client, "send", None)) and callable(getattr(client, "build_request", None))
     )
-    if not usable or inspect.iscoroutinefunction(getattr(client, "send", None)):
+    if not usable or isinstance(client, type) or inspect.iscoroutinefunction(getattr(client, "send", None)):
         raise ConfigurationError(
             f"http_client is {client!r}: give an httpx.Client (not an AsyncClient: fetches run beside the event loop)"
         )
-    return client
+    return sync
 
 
 _all: weakref.WeakSet[TokenValidator] = weakref.WeakSet()

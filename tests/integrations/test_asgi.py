@@ -477,6 +477,12 @@ def test_public_paths_of_the_wrong_type_are_a_configuration_error(paths: Any) ->
         guarded(public=paths)
 
 
+@pytest.mark.parametrize("required", ["", None, 0, 1, "no"], ids=repr)
+def test_whether_a_token_is_required_is_said_by_a_bool(required: Any) -> None:
+    with pytest.raises(ConfigurationError, match="True or False"):
+        guarded(required=required)
+
+
 @pytest.mark.parametrize(
     "validator", [None, "https://as.example.com", object(), TokenValidator], ids=["none", "url", "object", "class"]
 )

@@ -48,6 +48,8 @@ class TokenGuardMiddleware:
     ) -> None:
         if isinstance(validator, type) or not hasattr(validator, "validate_async"):
             raise ConfigurationError(f"validator is {validator!r}: pass a TokenValidator")
+        if type(required) is not bool:
+            raise ConfigurationError(f"required is {required!r}: True or False")
         self.app = app
         self.validator = validator
         self._required = required
