@@ -82,9 +82,11 @@ class TestLifetime:
     def test_while_that_fetch_hangs_nothing_more_is_left(self, warm: Scene) -> None:
         warm.tick = 240
         warm.known()
-        next(warm.due.popleft().steps(240))
+        steps = warm.due.popleft().steps(240)
+        next(steps)
         warm.known()
         assert not warm.due
+        steps.close()
 
     @pytest.mark.parametrize(("chance", "due_at"), [(0.0, 240.0), (0.5, 255.0), (1.0, 270.0)])
     def test_the_moment_is_left_to_chance(self, scene: Scene, chance: float, due_at: float) -> None:
@@ -298,7 +300,7 @@ class TestUnknownKid:
         next(steps)
         assert isinstance(warm.look("c"), Fetch)
         with pytest.raises(Unavailable, match="did not come in time"):
-            warm.look("c", attempt=1)  # out of patience
+            warm.look("c", attempt=2)  # out of patience
         steps.close()
 
     def test_one_that_came_late_in_anothers_fetch_may_force_its_own(self, warm: Scene) -> None:
@@ -512,10 +514,19 @@ class TestCold:
         scene.run(late)
         assert len(scene.asked) == 1
 
-    def test_an_abandoned_fetch_is_a_failed_one(self, scene: Scene) -> None:
+    def test_an_abandoned_fetch_leaves_no_trace(self, scene: Scene) -> None:
+        # In a child process: its interpreter closes what the parent's threads were at, before any hook of ours.
         steps = scene.fetch().steps(0)
         next(steps)
         steps.close()
+        assert scene.state() == "cold"
+        assert scene.key().kid == "a"
+
+    def test_a_fetch_that_breaks_is_a_failed_one(self, scene: Scene) -> None:
+        steps = scene.fetch().steps(0)
+        next(steps)
+        with pytest.raises(ZeroDivisionError):
+            steps.throw(ZeroDivisionError())
         with pytest.raises(Unavailable, match="the fetch was abandoned"):
             scene.look()
 

@@ -115,7 +115,7 @@ def test_a_connection_made_after_the_deadline_is_cut_as_well() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         deadline = _Deadline(60.0)
-        deadline._end()
+        deadline.end()
         stream = SimpleNamespace(get_extra_info=lambda _: ours)
         deadline.trace("connection.connect_tcp.complete", {"return_value": stream})
         assert theirs.recv(1) == b""

@@ -86,16 +86,22 @@ class FetchFailed(Exception):
         self.retry_after = retry_after
 
 
+def shortened(url: str) -> str:
+    """A URL for a log line: an issuer's metadata may name one of any length."""
+    return url if len(url) <= 128 else f"{url[:125]}..."
+
+
 def get_json(request: Request) -> Generator[Request, Answer, tuple[dict[str, Any] | None, Answer]]:
     """Get a JSON object, whatever its Content-Type: many servers send a wrong one. None: what is known still holds."""
     answer = yield request
+    url = shortened(request.url)
     if answer.trouble is not None:
-        raise FetchFailed(f"{request.url}: {answer.trouble}", at=answer.at)
+        raise FetchFailed(f"{url}: {answer.trouble}", at=answer.at)
     if answer.status == 304 and request.known:
         return None, answer
     if answer.status != 200:
         raise FetchFailed(
-            f"{request.url}: status {answer.status}",
+            f"{url}: status {answer.status}",
             at=answer.at,
             elsewhere=300 <= answer.status < 500 and answer.status not in _COME_BACK,
             retry_after=retry_after(answer.headers),
@@ -104,4 +110,4 @@ def get_json(request: Request) -> Generator[Request, Answer, tuple[dict[str, Any
         return json_object(answer.body), answer
     except ValueError:
         pass
-    raise FetchFailed(f"{request.url}: the body is no JSON object", at=answer.at, elsewhere=True)
+    raise FetchFailed(f"{url}: the body is no JSON object", at=answer.at, elsewhere=True)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 
 from . import _async
 from ._fetch import Fetch
@@ -40,6 +43,7 @@ class Flights:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._flying: dict[Hashable, _Flight] = {}
+        self._threads: deque[threading.Thread] = deque(maxlen=64)  # the latest, for rest()
 
     def start(self, fetch: Fetch) -> None:
         """Start `fetch` beside requests, unless it is under way. Without a thread to run on it is left for later."""
@@ -54,6 +58,20 @@ class Flights:
         """The same, without blocking the event loop."""
         await _async.done(self._join(fetch), fetch.patience if patience is None else patience)
 
+    def rest(self, patience: float) -> None:
+        """Wait until no thread is left, at most so many seconds.
+
+        A thread that spoke TLS clears away after itself as it ends, under a lock of OpenSSL's. A process that forks at
+        that very moment has children in which that lock is held for good. That is after Python calls it ended: Linux
+        tells when it is gone.
+        """
+        until = time.monotonic() + patience
+        while self._threads:
+            thread = self._threads.popleft()
+            thread.join(max(0.0, until - time.monotonic()))
+            while Path(f"/proc/self/task/{thread.native_id}").exists() and time.monotonic() < until:
+                time.sleep(0.001)
+
     def _join(self, fetch: Fetch, *, beside: bool = False) -> Future[None]:
         tick = self._monotonic()
         with self._lock:
@@ -61,8 +79,10 @@ class Flights:
             if flight is not None and tick < flight.lost_at:
                 return flight.future
             flight = self._flying[fetch.name] = _Flight(fetch, tick + fetch.limit)
+        thread = threading.Thread(target=self._fly, args=(flight,), name="tokenguard-fetch", daemon=True)
         try:
-            threading.Thread(target=self._fly, args=(flight,), name="tokenguard-fetch", daemon=True).start()
+            thread.start()
+            self._threads.append(thread)
         except RuntimeError:  # no threads here (WebAssembly), no more of them, or the interpreter is going down
             if beside:
                 self._land(flight)
@@ -98,3 +118,4 @@ class Flights:
         """In a child process: what was flying never lands here, and a lock that was held stays so."""
         self._lock = threading.Lock()
         self._flying = {}
+        self._threads.clear()

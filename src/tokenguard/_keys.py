@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from ._discovery import Discovery
 from ._encoding import for_log
-from ._fetch import Answer, Fetch, FetchFailed, Request, Steps, get_json
+from ._fetch import Answer, Fetch, FetchFailed, Request, Steps, get_json, shortened
 from ._freshness import kept, lifetime, revalidation
 from ._jwk import Key
 from ._jwks import KeySet
@@ -193,7 +193,10 @@ class RemoteKeys:
         if key is not None:
             return key
         # One that came during another's fetch may have come too late for that: so at most two.
-        if (attempt == 0 and state.busy(tick)) or (
+        joins = attempt == 0 or (
+            attempt == 1 and state.fetching is not None and state.fetching.cause is not _Cause.LOAD
+        )
+        if (joins and state.busy(tick)) or (
             attempt < 2 and self._may_force(state, tick, state.sought_at + self._policy.cooldown)
         ):
             return self._fetch(state, _Cause.UNKNOWN_KID)
@@ -281,6 +284,10 @@ class RemoteKeys:
         except FetchFailed as failure:
             after = self._failed(started, failure)
             tick = failure.at
+        except GeneratorExit:
+            # Nobody runs it any more: in a child process the interpreter ends what the parent's threads were at.
+            self._state = before
+            return
         finally:
             if self._state.fetching is mine:  # else this one was given up, and another has taken its place
                 self._land(before, after)
@@ -331,7 +338,7 @@ class RemoteKeys:
             return KeySet(document, self._issuer, state.keys)
         except ValueError as error:
             trouble = str(error)
-        raise FetchFailed(f"{url}: {trouble}", at=at)
+        raise FetchFailed(f"{shortened(url)}: {trouble}", at=at)
 
     def _failed(self, state: _State, failure: FetchFailed) -> _State:
         policy = self._policy

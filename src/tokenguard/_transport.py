@@ -35,6 +35,7 @@ class Transport:
         self._own: HttpClient | None = None
         self._lock = threading.Lock()
         self._monotonic = monotonic
+        self._under_way: set[_Deadline] = set()
         self._closed = False
 
     def send(self, request: Request) -> Answer:
@@ -42,23 +43,28 @@ class Transport:
         if client is None:
             return self._trouble("the validator is closed")
         with _Deadline(request.total_timeout) as deadline:
+            self._under_way.add(deadline)
             try:
                 answer = self._exchange(client, request, deadline)
             except Exception as error:  # noqa: BLE001 - clients' transports, hooks and TLS raise what they like
                 answer = self._trouble(f"{type(error).__name__} {for_log(str(error))}")
+        self._under_way.discard(deadline)
         return self._trouble(f"not done within {request.total_timeout} s") if deadline.passed() else answer
 
     def close(self) -> None:
-        """Close our client, if there is one. Later requests get an answer that says so."""
+        """Cut off what is under way and close our client, if there is one. Later requests are told so."""
         with self._lock:
             self._closed = True
             own, self._own = self._own, None
+        for deadline in tuple(self._under_way):
+            deadline.end()
         if own is not None:
             own.close()
 
     def after_fork(self) -> None:
         """In a child process: the parent's client and lock are not ours to touch."""
         self._lock = threading.Lock()
+        self._under_way = set()
         self._own = None
 
     def _exchange(self, client: HttpClient, request: Request, deadline: _Deadline) -> Answer:
@@ -123,7 +129,7 @@ class _Deadline:
         self._over = False
         self._until = time.monotonic() + seconds
         self._connections: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._end)
+        self._timer = threading.Timer(seconds, self.end)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -139,13 +145,14 @@ class _Deadline:
         if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._connections.append(info["return_value"].get_extra_info("socket"))
             if self._over:
-                self._end()
+                self.end()
 
     def passed(self) -> bool:
         """Whether it is over: by the clock too, should the timer not run."""
         return self._over or time.monotonic() > self._until
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """It is over now."""
         self._over = True
         for connection in self._connections:
             with suppress(OSError):  # closed meanwhile, or replaced by its TLS twin

@@ -162,6 +162,7 @@ class TokenValidator:
             self._flights.start(fetch)
         for fetch in self._missing():
             self._flights.wait(fetch, max(0.0, until - self._monotonic()))
+        self._flights.rest(1.0)  # whoever loads an application and forks it does so right after this
         self._require_ready()
 
     async def warm_up_async(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - as its sync twin
