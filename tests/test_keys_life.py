@@ -1,4 +1,4 @@
-"""The life of a fetched key set, by a fake clock: each row of DESIGN's *Keys*, and of the picture in `_keys.py`."""
+"""The life of a fetched key set, by a fake clock: DESIGN's *Keys*, and the picture in `_remote_keys.py`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ ROOT = "tokenguard"
 ROWS = {
     "L0": "errors challenge events _encoding _urls _cache _fetch _freshness _async",
     "L1": "_jws _jwk _client_auth token _claims config requirements profiles metadata",
-    "L2": "_jwks _keys _introspection _discovery",
+    "L2": "_jwks _keys _remote_keys _introspection _discovery",
     "L3": "_core",
     "L4": "validator _flight _transport _report",
     "tokenguard": "__init__",  # the public names: gathered from all that is below, used by all that is above

@@ -29,6 +29,7 @@ from tokenguard import (
     Unavailable,
 )
 from tokenguard.testing import Fault, LocalIssuer
+from tokenguard.validator import _after_fork as after_fork
 
 Validate = Callable[[TokenValidator, str], AccessToken]
 
@@ -372,6 +373,25 @@ class TestLog:
         assert caplog.messages[0] == (
             f"a key of {ISSUER} is of no use: kid 'oct': private or symmetric: such a key is not to be published"
         )
+
+
+@pytest.mark.parametrize("options", [{}, {"token_cache": None}], ids=["cache", "no cache"])
+def test_in_a_child_process_nothing_of_the_parents_is_under_way(issuer: LocalIssuer, options: dict[str, Any]) -> None:
+    # What os.register_at_fork calls there; tests/keys/test_processes.py really forks.
+    with TokenValidator(issuer.url, audience=issuer.audience, **options) as validator:
+        validator.warm_up()
+        lock = validator._flights._lock
+        after_fork()
+        assert validator._flights._lock is not lock
+        validator.validate(issuer.mint())
+    assert issuer.requests["/jwks"] == 1
+
+
+def test_configured_keys_need_no_attendance_ever() -> None:
+    keys = static_validator()._core.trusted[ISSUER].keys
+    keys.after_fork()
+    assert keys.attend(1e9)
+    assert keys.load(1e9) is None
 
 
 def test_seconds_left_ends_with_the_greatest_age() -> None:

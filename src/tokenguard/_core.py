@@ -22,7 +22,8 @@ from ._fetch import Fetch
 from ._jwk import Key
 from ._jwks import KeySet
 from ._jws import Header, Jws, parse_jws, read_json, token_bytes
-from ._keys import Keys, RemoteKeys, StaticKeys
+from ._keys import Keys, StaticKeys
+from ._remote_keys import RemoteKeys
 from .config import AnyAudience, Issuer, TokenCache, audiences
 from .errors import ConfigurationError, InvalidToken, Reason, RequestRefused
 from .events import Event, KeySkipped
