@@ -237,6 +237,25 @@ def test_a_signal_while_a_fetch_starts_leaves_nothing_behind(gate: Gate, monkeyp
     assert gate.sent == 1
 
 
+def test_a_signal_right_after_the_start_lands_it_once(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    begun: list[threading.Thread] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        begun.append(thread)
+        raise KeyboardInterrupt
+
+    flights = _flights(gate)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            flights.wait(_fetch())
+    gate.open.set()
+    begun[0].join(LONG)  # an exception in there would be an error of this test
+    assert not flights._flying
+
+
 def test_a_lost_flight_is_replaced(gate: Gate) -> None:
     flights = _flights(gate)
     flights.wait(_fetch(patience=0.01))
@@ -261,6 +280,28 @@ def test_whoever_is_told_of_it_holds_up_no_waiter(gate: Gate) -> None:
     flights.wait(_fetch())
     assert gate.sent == 2
     told.set()
+
+
+def test_resting_waits_until_the_system_has_seen_the_thread_go(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = iter([True, True, False])
+    looked: list[str] = []
+
+    class Task:
+        def __init__(self, path: str) -> None:
+            looked.append(path)
+
+        def exists(self) -> bool:
+            return next(there)
+
+    monkeypatch.setattr("tokenguard._flight.Path", Task)
+    flights = _flights(gate)
+    gate.open.set()
+    flights.wait(_fetch())
+    flights.rest(LONG)
+    assert len(looked) == 3
+    assert looked[0].startswith("/proc/self/task/")
+    assert next(there, None) is None
+    assert not flights._threads
 
 
 def test_no_thread_outlives_its_fetch(gate: Gate) -> None:

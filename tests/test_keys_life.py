@@ -565,6 +565,19 @@ class TestLost:
             lost.send(Answer(at=300, trouble="much too late"))
         assert warm.keys._state is before
 
+    def test_one_that_is_given_up_late_brings_no_old_keys_back(self, warm: Scene) -> None:
+        warm.tick = 240
+        warm.known()
+        lost = warm.due.popleft().steps(240)
+        next(lost)
+        warm.keys.after_fork()
+        warm.replies[URL] = {"keys": [B]}
+        warm.known()
+        warm.run_due()
+        lost.close()
+        with pytest.raises(InvalidToken, match="no key with kid 'a'"):
+            warm.key("a")
+
     def test_a_child_process_refreshes_at_a_moment_of_its_own(self, warm: Scene) -> None:
         warm.chance = 0.5
         warm.keys.after_fork()

@@ -112,7 +112,8 @@ class Flights:
         with self._lock:
             if self._flying.get(flight.fetch.name) is flight:
                 del self._flying[flight.fetch.name]
-        flight.future.set_result(None)
+            if not flight.future.done():  # a signal may have landed it while its thread had just begun
+                flight.future.set_result(None)
 
     def after_fork(self) -> None:
         """In a child process: what was flying never lands here, and a lock that was held stays so."""

@@ -217,7 +217,8 @@ class RemoteKeys:
             tick = failure.at
         except GeneratorExit:
             # Nobody runs it any more: in a child process the interpreter ends what the parent's threads were at.
-            self._state = before
+            if self._state.fetching is mine:
+                self._state = before
             return
         finally:
             if self._state.fetching is mine:  # else this one was given up, and another has taken its place

@@ -123,7 +123,7 @@ class TokenCache:
 
     Args:
         entries: tokens at most.
-        text_bytes: length of all their texts at most, in bytes; what is kept of a token takes about four times that.
+        text_bytes: length of all their texts at most, in bytes; what is kept of a token takes more than its text.
         lifetime: seconds at most; no token beyond its `exp`.
 
     Raises:
