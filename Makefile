@@ -6,6 +6,7 @@ PYTHON ?=
 VENV ?= .venv
 PYTEST_ARGS ?=
 SERVE ?=
+BENCH_ARGS ?=
 
 CANDIDATES := python3.13 python3.12 python3.11 python3
 EXTRAS := dev,demo
@@ -16,7 +17,7 @@ PY := "$(VENV)/bin/python"
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
-	@echo 'Variables: PYTHON=/path/to/python3, PYTEST_ARGS="-k name"'
+	@echo 'Variables: PYTHON=/path/to/python3, PYTEST_ARGS="-k name", BENCH_ARGS="micro --quick"'
 
 demo: venv ## see requests allowed and refused; SERVE=1 stays up to be tried by hand
 	@$(PY) -m tokenguard demo $(if $(filter 1,$(SERVE)),--serve)
@@ -29,13 +30,25 @@ check: venv ## lint, format and types
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-bench: $(if $(wildcard benchmarks),venv) ## speed, against the bare signature check
-	@test -d benchmarks || { echo 'Benchmarks come with a later release: there is no benchmarks/ yet.' >&2; exit 1; }
-	@$(PY) -m benchmarks
+# The peers are added to what .venv has, once, with a stamp of their own: `make test` before or after makes nothing anew,
+# and a new .venv begins without them. Node's libraries come where npm is; whatever is missing is left out, and named.
+bench: venv ## speed, against the bare signature check and other libraries: some minutes; results in benchmarks/results
+	@set -eu; \
+	if ! cmp -s "$(VENV)/made-from" "$(VENV)/bench-from"; then \
+		echo 'Adding the libraries to compare with to $(VENV).' >&2; \
+		$(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable '.[bench]'; \
+		cp "$(VENV)/made-from" "$(VENV)/bench-from"; \
+	fi; \
+	cd benchmarks/node; \
+	if command -v npm >/dev/null 2>&1 && ! cmp -s package-lock.json node_modules/made-from; then \
+		npm ci --silent && cp package-lock.json node_modules/made-from || echo 'npm ci failed in benchmarks/node.' >&2; \
+	fi
+	@$(PY) -m benchmarks --output benchmarks/results $(BENCH_ARGS)
 
 clean: ## remove .venv and everything else that was made here
-	rm -rf "$(VENV)" dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf "$(VENV)" dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		benchmarks/node/node_modules
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate fits when it runs (a pyenv shim may exist and fail), is new enough and can make environments. It answers
 # with its version and its path; below an activated .venv that is the Python which .venv was made from.

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tokenguard import Issuer, Profile, TokenValidator, profiles
+from tokenguard import Issuer, Profile, TokenCache, TokenValidator, profiles
 
 ISSUER = "https://as.example.com"
 AUDIENCE = "https://api.example.com"
@@ -224,6 +224,9 @@ def rfc9068_claims(**changes: object) -> dict[str, object]:
 # Validators
 
 
+BY_DEFAULT = TokenCache()
+
+
 def validator(
     profile: Profile = profiles.BASE,
     *,
@@ -232,9 +235,10 @@ def validator(
     algorithms: tuple[str, ...] = ALGORITHMS,
     leeway: float = LEEWAY,
     max_token_age: float | None = None,
+    token_cache: TokenCache | None = BY_DEFAULT,
 ) -> TokenValidator:
     """A validator that trusts `JWKS`, at the time `NOW`."""
     issuer = Issuer(
         ISSUER, jwks=jwks, algorithms=algorithms, leeway=leeway, profile=profile, max_token_age=max_token_age
     )
-    return TokenValidator(issuer, audience=audience, clock=lambda: NOW, monotonic=lambda: 0.0)
+    return TokenValidator(issuer, audience=audience, token_cache=token_cache, clock=lambda: NOW, monotonic=lambda: 0.0)

@@ -12,8 +12,8 @@ ROOT = "tokenguard"
 
 # From the bottom up. A name stands for a module, or for a package and all that is in it; it need not exist yet.
 ROWS = {
-    "L0": "errors challenge events _encoding _urls _cache _fetch _freshness _async",
-    "L1": "_jws _jwk _client_auth token _claims config requirements profiles metadata",
+    "L0": "errors challenge events _base64url _json _text _urls _cache _fetch _freshness _async",
+    "L1": "_algorithms _jws _jwk _client_auth token _claims config requirements profiles metadata",
     "L2": "_jwks _keys _remote_keys _introspection _discovery",
     "L3": "_core",
     "L4": "validator _flight _transport _report",
@@ -26,7 +26,7 @@ RANK = {name: rank for rank, names in enumerate(ROWS.values()) for name in names
 # Who may touch what, at run time.
 GUARDED = (
     ("socket ssl httpx httpx2 httpcore httpcore2 http urllib.request", "_transport testing cli _demo"),
-    ("jwt cryptography", "_jws _jwk _client_auth testing cli _demo"),
+    ("jwt cryptography", "_algorithms _jwk _client_auth testing cli _demo"),
     ("starlette fastapi flask django rest_framework", "integrations testing _demo"),
 )
 

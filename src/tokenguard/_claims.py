@@ -1,14 +1,17 @@
-"""What a token's claims say, and whether that holds now.
+"""What a token's claims say, and when that holds.
 
-`read_claims` finds facts: they do not change while the token lives. `check_times` looks at the clock: on every request.
+`read_claims` finds facts: they do not change while the token lives. Whether it is good now is asked on every request:
+`validity` says from when until when it is, `untimely` why it is not.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from ._encoding import for_log
+from ._text import for_log
 from .challenge import is_scope_list, is_scope_token
 from .config import Issuer
 from .errors import InvalidToken, Reason
@@ -39,49 +42,61 @@ def read_claims(claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
     Raises:
         InvalidToken: a claim is missing, of the wrong type, for another audience, or tells of another kind of token.
     """
-    if not _MARKS.isdisjoint(claims):
+    issuer, ours = rules.issuer, rules.audience
+    if not claims.keys().isdisjoint(_MARKS):
         _check_kind(claims)
-    for name in rules.issuer.profile.required:
+    for name in issuer.profile.required:
         if name not in claims:
-            raise InvalidToken(Reason.MISSING_CLAIM, f"no {name}, which profile {rules.issuer.profile.name} requires")
-    expires_at, issued_at, not_before = _time(claims, "exp"), _time(claims, "iat"), _time(claims, "nbf")
-    if expires_at is None:
-        raise InvalidToken(Reason.MISSING_CLAIM, "no exp")
-    if issued_at is None and rules.issuer.max_token_age is not None:
+            raise InvalidToken(Reason.MISSING_CLAIM, f"no {name}, which profile {issuer.profile.name} requires")
+    # Each claim is what nearly all are, or else looked at more closely: calls are what costs here.
+    draft = Draft()
+    draft.issuer = issuer.url
+    get = claims.get
+    exp, iat, nbf = get("exp"), get("iat"), get("nbf")
+    draft.expires_at = exp if type(exp) is int and exp <= LATEST_SECONDS else _expiry(claims)
+    draft.issued_at = iat if type(iat) is int and iat <= LATEST_SECONDS else _time(claims, "iat")
+    draft.not_before = nbf if type(nbf) is int and nbf <= LATEST_SECONDS else _time(claims, "nbf")
+    if draft.issued_at is None and issuer.max_token_age is not None:
         raise InvalidToken(Reason.MISSING_CLAIM, "no iat, which max_token_age requires")
-    return Draft(
-        rules.issuer.url,
-        expires_at,
-        _string(claims, "sub"),
-        _string(claims, "client_id"),
-        _audience(claims, rules.audience),
-        _scopes(claims),
-        issued_at,
-        not_before,
-        _string(claims, "jti"),
-        Claims(claims),
-    ).finish()
+    sub, client_id, jti, aud = get("sub"), get("client_id"), get("jti"), get("aud")
+    draft.subject = sub if type(sub) is str else _string(claims, "sub")
+    draft.client_id = client_id if type(client_id) is str else _string(claims, "client_id")
+    draft.token_id = jti if type(jti) is str else _string(claims, "jti")
+    draft.audience = (aud,) if type(aud) is str and (ours is None or aud in ours) else _audience(claims, ours)
+    draft.scopes = _scopes(claims)
+    draft.claims = Claims(claims)
+    return draft.finish()
 
 
-def check_times(token: AccessToken, issuer: Issuer, now: float) -> None:
-    """Whether the token is good now (RFC 7519 s4.1.4 to s4.1.6), within the issuer's leeway.
+def validity(token: AccessToken, issuer: Issuer) -> tuple[float, float]:
+    """From when on, and until before when, the token is good (RFC 7519 s4.1.4 to s4.1.6), the issuer's leeway included.
 
-    Raises:
-        InvalidToken: it expired, is not valid yet, comes from the future, or is too old.
+    Returns:
+        Seconds since the epoch.
     """
     leeway = issuer.leeway
+    begins, ends = -math.inf, token.expires_at + leeway
+    if token.not_before is not None:
+        begins = token.not_before - leeway
+    iat = token.issued_at
+    if iat is not None:
+        begins = max(begins, iat - leeway)
+        if issuer.max_token_age is not None:
+            ends = min(ends, math.nextafter(iat + issuer.max_token_age + leeway, math.inf))  # so old is not too old
+    return begins, ends
+
+
+def untimely(token: AccessToken, issuer: Issuer, now: float) -> InvalidToken:
+    """Why a token is not good now: it expired, is too old, is not valid yet, or comes from the future."""
+    leeway = issuer.leeway
     if now >= token.expires_at + leeway:
-        raise InvalidToken(Reason.EXPIRED, f"exp is {_apart(now, token.expires_at)} past, leeway {leeway} s")
-    if token.not_before is not None and token.not_before > now + leeway:
-        raise InvalidToken(Reason.NOT_YET_VALID, f"nbf is {_apart(now, token.not_before)} ahead, leeway {leeway} s")
-    if token.issued_at is None:
-        return
-    if token.issued_at > now + leeway:
-        raise InvalidToken(Reason.ISSUED_IN_FUTURE, f"iat is {_apart(now, token.issued_at)} ahead, leeway {leeway} s")
-    if issuer.max_token_age is not None and now - token.issued_at > issuer.max_token_age + leeway:
-        raise InvalidToken(
-            Reason.TOO_OLD, f"iat is {_apart(now, token.issued_at)} past, max_token_age {issuer.max_token_age} s"
-        )
+        return InvalidToken(Reason.EXPIRED, f"exp is {_apart(now, token.expires_at)} past, leeway {leeway} s")
+    if token.not_before is not None and token.not_before - leeway > now:
+        return InvalidToken(Reason.NOT_YET_VALID, f"nbf is {_apart(now, token.not_before)} ahead, leeway {leeway} s")
+    iat = now if token.issued_at is None else token.issued_at  # not None: nothing else is left
+    if iat > now:
+        return InvalidToken(Reason.ISSUED_IN_FUTURE, f"iat is {_apart(now, iat)} ahead, leeway {leeway} s")
+    return InvalidToken(Reason.TOO_OLD, f"iat is {_apart(now, iat)} past, max_token_age {issuer.max_token_age} s")
 
 
 def _apart(now: float, time: float) -> str:
@@ -114,6 +129,13 @@ def _audience(claims: dict[str, Any], ours: frozenset[str] | None) -> tuple[str,
     return tuple(named)
 
 
+def _expiry(claims: dict[str, Any]) -> float:
+    exp = _time(claims, "exp")
+    if exp is None:
+        raise InvalidToken(Reason.MISSING_CLAIM, "no exp")
+    return exp
+
+
 def _time(claims: dict[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
@@ -136,11 +158,20 @@ def _string(claims: dict[str, Any], name: str) -> str | None:
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
     if "scp" not in claims:
-        return _scope_set(claims["scope"], "scope") if "scope" in claims else frozenset()
+        scope = claims.get("scope")
+        if type(scope) is str and len(scope) <= 256:
+            return _usual_scopes(scope)
+        return _scope_set(scope, "scope") if "scope" in claims else frozenset()
     granted = _scope_set(claims["scp"], "scp")
     if "scope" in claims and _scope_set(claims["scope"], "scope") != granted:
         raise InvalidToken(Reason.MALFORMED_CLAIM, "scope and scp differ")
     return granted
+
+
+@lru_cache(maxsize=256)
+def _usual_scopes(scope: str) -> frozenset[str]:
+    """A client's tokens have the same scopes each time: one set for all."""
+    return _scope_set(scope, "scope")
 
 
 def _scope_set(value: Any, name: str) -> frozenset[str]:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Generator
 from typing import Any
 
-from ._encoding import for_log
 from ._fetch import Answer, FetchFailed, Request, get_json
+from ._text import for_log
 from ._urls import parse_url
 from .config import Issuer
 

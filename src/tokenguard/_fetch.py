@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._encoding import json_object
 from ._freshness import retry_after
+from ._json import json_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,40 +6,20 @@ the confusions between algorithms have no place to happen (RFC 8725bis s3): noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     SECP384R1,
     SECP521R1,
-    EllipticCurvePublicKey,
     EllipticCurvePublicNumbers,
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
-from ._encoding import base64url_decode
+from ._algorithms import ALGORITHMS, PublicKey
+from ._base64url import base64url_decode
 
-PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
-Algorithm = RSAAlgorithm | ECAlgorithm | OKPAlgorithm
-
-# All that can ever verify. HS256 and its kin are left out: a shared secret is nothing to fetch from a URL. ES256K and
-# Ed448 are left out until somebody needs them.
-ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
-    "RS384": RSAAlgorithm(RSAAlgorithm.SHA384),
-    "RS512": RSAAlgorithm(RSAAlgorithm.SHA512),
-    "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
-    "PS384": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA384),
-    "PS512": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA512),
-    "ES256": ECAlgorithm(ECAlgorithm.SHA256, SECP256R1),
-    "ES384": ECAlgorithm(ECAlgorithm.SHA384, SECP384R1),
-    "ES512": ECAlgorithm(ECAlgorithm.SHA512, SECP521R1),
-    "EdDSA": OKPAlgorithm(),
-    "Ed25519": OKPAlgorithm(),  # RFC 9864's name for the same; PyJWT does not know it
-}
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _ED25519 = frozenset({"EdDSA", "Ed25519"})
 _CURVES = {  # RFC 7518 s3.4: each algorithm has its one curve; s6.2.1.2: coordinates have the full length
@@ -63,7 +43,7 @@ class Key:
         withdrawn: set once the issuer publishes it no more; whatever was proven with it counts no longer.
     """
 
-    __slots__ = ("_public", "algorithms", "kid", "material", "withdrawn")
+    __slots__ = ("_verify", "algorithms", "kid", "material", "withdrawn")
 
     def __init__(
         self, kid: str | None, algorithms: frozenset[str], material: tuple[object, ...], public: PublicKey
@@ -71,15 +51,13 @@ class Key:
         self.kid = kid
         self.algorithms = algorithms
         self.material = material
-        self._public = public
+        self._verify = {alg: ALGORITHMS[alg](public) for alg in algorithms}
         self.withdrawn = False
 
     def verify(self, alg: str, signed: bytes, signature: bytes) -> bool:
         """Whether `signature` is this key's over `signed`. A key never verifies under an algorithm not its own."""
-        if alg not in self.algorithms:
-            return False
-        algorithm: Any = ALGORITHMS[alg]  # Any: it takes the key type that parse_jwk paired it with
-        return algorithm.verify(signed, self._public, signature) is True
+        verify = self._verify.get(alg)
+        return verify is not None and verify(signed, signature)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Key) and self._identity() == other._identity()

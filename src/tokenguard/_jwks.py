@@ -6,8 +6,8 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ._encoding import for_log
 from ._jwk import Key, parse_jwk
+from ._text import for_log
 from .config import Issuer
 from .errors import InvalidToken, Reason
 

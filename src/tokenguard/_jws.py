@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ._encoding import base64url_decode, json_object
+from ._base64url import base64url_decode
+from ._json import json_object
 from .errors import InvalidToken, Reason
 
 MAX_TOKEN_BYTES = 16 * 1024  # real ones reach 6 KiB
@@ -16,21 +17,19 @@ _UNSUPPORTED = ("crit", "b64", "zip", "enc", "cty")
 
 
 class Header(NamedTuple):
-    """What a header says. `typ` is in lower case and without `application/`; an empty one means that there was none."""
+    """What a header says.
 
+    `segment` is its text. `typ` is in lower case and without `application/`; an empty one means that there was none.
+    """
+
+    segment: bytes
     alg: str
     kid: str | None
     typ: str
 
 
-class Jws(NamedTuple):
-    """The parts of a JWS. `segment` is the header's text."""
-
-    segment: bytes
-    header: Header
-    payload: bytes
-    signed: bytes
-    signature: bytes
+Jws = tuple[Header, bytes, bytes, bytes]
+"""Header, payload, what was signed, and the signature. A plain tuple, taken apart at once: names cost 0.3 us."""
 
 
 def token_bytes(token: str | bytes) -> bytes:
@@ -38,14 +37,17 @@ def token_bytes(token: str | bytes) -> bytes:
 
     Raises:
         InvalidToken: it is too large, which is looked at before anything else, or not ASCII.
+        TypeError: it is neither str nor bytes.
     """
+    if not isinstance(token, (str, bytes)):
+        raise TypeError(f"a token is str or bytes, not {type(token).__name__}")
     if len(token) > MAX_TOKEN_BYTES:
         raise InvalidToken(Reason.TOO_LARGE, f"{len(token)} characters, at most {MAX_TOKEN_BYTES}")
     if isinstance(token, bytes):
         return token
     if not str.isascii(token):
         raise InvalidToken(Reason.MALFORMED, "not ASCII")
-    return str.encode(token, "ascii")
+    return str.encode(token)
 
 
 def parse_jws(token: bytes, known: Mapping[bytes, Header]) -> Jws:
@@ -64,13 +66,35 @@ def parse_jws(token: bytes, known: Mapping[bytes, Header]) -> Jws:
             raise InvalidToken(Reason.ENCRYPTED, "five segments: an encrypted token (JWE)")
         raise InvalidToken(Reason.MALFORMED, f"{len(segments)} segments, not three")
     segment, payload, signature = segments
-    header = known.get(segment) or _read_header(segment)
-    signed = token[: -len(signature) - 1]
-    return Jws(segment, header, _decode("payload", payload), signed, _decode("signature", signature))
+    part = "header"
+    try:
+        header = known.get(segment)
+        if header is None:
+            header = _read_header(segment, json_object(base64url_decode(segment)))
+        part = "payload"
+        decoded = base64url_decode(payload)
+        part = "signature"
+        return header, decoded, token[: -len(signature) - 1], base64url_decode(signature)
+    except ValueError as error:
+        trouble = str(error)
+    # Raised out here, so that nothing of the token hangs in an exception's context.
+    raise InvalidToken(Reason.MALFORMED, f"{part}: {trouble}")
 
 
-def _read_header(segment: bytes) -> Header:
-    header = read_json("header", _decode("header", segment))
+def read_payload(payload: bytes) -> dict[str, Any]:
+    """The claims, as a strict JSON object (RFC 7519 s7.2).
+
+    Raises:
+        InvalidToken: it is none.
+    """
+    try:
+        return json_object(payload)
+    except ValueError as error:
+        trouble = str(error)
+    raise InvalidToken(Reason.MALFORMED, f"payload: {trouble}")
+
+
+def _read_header(segment: bytes, header: dict[str, Any]) -> Header:
     for name in _UNSUPPORTED:
         if name in header:
             raise InvalidToken(Reason.UNSUPPORTED_HEADER, f"header has {name}")
@@ -81,29 +105,7 @@ def _read_header(segment: bytes) -> Header:
         raise InvalidToken(Reason.MALFORMED, "kid is no string")
     if type(typ) is not str or ("typ" in header and not _media_type(typ)):
         raise InvalidToken(Reason.WRONG_TYPE, "typ is no media type")
-    return Header(alg, kid, _media_type(typ))
-
-
-def read_json(part: str, data: bytes) -> dict[str, Any]:
-    """Read a part of a token as a strict JSON object.
-
-    Raises:
-        InvalidToken: it is none.
-    """
-    try:
-        return json_object(data)
-    except ValueError as error:
-        trouble = str(error)
-    # Raised out here, so that nothing of the token hangs in an exception's context.
-    raise InvalidToken(Reason.MALFORMED, f"{part}: {trouble}")
-
-
-def _decode(part: str, segment: bytes) -> bytes:
-    try:
-        return base64url_decode(segment)
-    except ValueError as error:
-        trouble = str(error)
-    raise InvalidToken(Reason.MALFORMED, f"{part}: {trouble}")
+    return Header(segment, alg, kid, _media_type(typ))
 
 
 def _media_type(typ: str) -> str:

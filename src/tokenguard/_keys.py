@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from ._encoding import for_log
 from ._fetch import Fetch
 from ._jwk import Key
 from ._jwks import KeySet
+from ._text import for_log
 from .errors import InvalidToken, Reason
 
 

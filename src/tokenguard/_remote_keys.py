@@ -22,12 +22,12 @@ from enum import Enum, auto
 from typing import Any
 
 from ._discovery import Discovery
-from ._encoding import for_log
 from ._fetch import Answer, Fetch, FetchFailed, Request, Steps, get_json, shortened
 from ._freshness import kept, lifetime, revalidation
 from ._jwk import Key
 from ._jwks import KeySet
 from ._keys import names, unknown_key
+from ._text import for_log
 from .config import Issuer
 from .errors import Reason, Unavailable
 from .events import DiscoveryFailed, Event, KeySkipped, KeysRefreshed, KidRefused, RefreshFailed, ServingStale
@@ -114,7 +114,7 @@ class RemoteKeys:
     def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
         state = self._state
         keys = state.keys
-        if keys is None or not self._attend(state, tick):
+        if keys is None or not (tick < self.attend_at or self._attend(state, tick)):
             fetch = self.load(tick) if attempt == 0 else None
             if fetch is not None:
                 return fetch

@@ -6,13 +6,25 @@ import logging
 from collections.abc import Callable
 
 from . import events
-from ._encoding import one_line
+from ._text import one_line
 from .errors import Reason, RequestRefused
 from .events import Event
 from .token import AccessToken
 
 _log = logging.getLogger("tokenguard")
 _PAUSE = 1.0  # seconds between two warnings for one reason: a flood of bad tokens is no flood of log lines
+
+
+class _OneLine:
+    """Made text only where somebody reads it: most refusals are of a flood, and silent."""
+
+    __slots__ = ("_refused",)
+
+    def __init__(self, refused: RequestRefused) -> None:
+        self._refused = refused
+
+    def __str__(self) -> str:
+        return one_line(str(self._refused))
 
 
 class Reporter:
@@ -28,8 +40,9 @@ class Reporter:
 
     def refused(self, refused: RequestRefused) -> None:
         level = logging.DEBUG if refused.reason is Reason.NO_TOKEN else logging.WARNING
-        self._log(level, refused.reason, "refused with %d: %s", refused.status, one_line(str(refused)))
-        self._send(events.RequestRefused(reason=refused.reason, issuer=refused.issuer, client_id=refused.client_id))
+        self._log(level, refused.reason, "refused with %d: %s", refused.status, _OneLine(refused))
+        if self._on_event is not None:
+            self._send(events.RequestRefused(reason=refused.reason, issuer=refused.issuer, client_id=refused.client_id))
 
     def accepted(self, token: AccessToken) -> None:
         self._send(events.RequestAccepted(issuer=token.issuer, client_id=token.client_id))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
-from ._encoding import for_log
 from ._fetch import Answer, Request
+from ._text import for_log
 
 
 class HttpClient(Protocol):

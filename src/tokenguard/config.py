@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from . import profiles
-from ._encoding import for_log
+from ._algorithms import ALGORITHMS
 from ._fetch import Request
-from ._jwk import ALGORITHMS
+from ._text import for_log
 from ._urls import parse_url
 from .errors import ConfigurationError
 from .profiles import Profile

@@ -28,8 +28,8 @@ class Requirement:
         Raises:
             InsufficientScope: a needed scope was not granted; scopes are compared exactly (RFC 6749 s3.3).
         """
-        missing = [scope for scope in self.all_of if scope not in token.scopes]
-        if missing:
+        if not token.scopes.issuperset(self.all_of):
+            missing = [scope for scope in self.all_of if scope not in token.scopes]
             raise InsufficientScope(detail=f"lacks {' '.join(missing)}", required=self.scope)
         if self.any_of and token.scopes.isdisjoint(self.any_of):
             raise InsufficientScope(detail=f"has none of {' '.join(self.any_of)}", required=self.scope)

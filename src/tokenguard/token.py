@@ -94,29 +94,16 @@ class Draft:
 
     __slots__ = AccessToken.__slots__
 
-    def __init__(  # noqa: PLR0917 - by position, since keywords cost
-        self,
-        issuer: str,
-        expires_at: float,
-        subject: str | None,
-        client_id: str | None,
-        audience: tuple[str, ...],
-        scopes: frozenset[str],
-        issued_at: float | None,
-        not_before: float | None,
-        token_id: str | None,
-        claims: Claims,
-    ) -> None:
-        self.issuer = issuer
-        self.expires_at = expires_at
-        self.subject = subject
-        self.client_id = client_id
-        self.audience = audience
-        self.scopes = scopes
-        self.issued_at = issued_at
-        self.not_before = not_before
-        self.token_id = token_id
-        self.claims = claims
+    issuer: str
+    expires_at: float
+    subject: str | None
+    client_id: str | None
+    audience: tuple[str, ...]
+    scopes: frozenset[str]
+    issued_at: float | None
+    not_before: float | None
+    token_id: str | None
+    claims: Claims
 
     def finish(self) -> AccessToken:
         self.__class__ = AccessToken  # type: ignore[assignment]  # same slots

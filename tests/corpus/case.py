@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
-from tests.forge import ED, EVIL_RSA, RSA, public_jwk, validator
-from tokenguard import ANY_AUDIENCE, Reason, TokenValidator, profiles
+from tests.forge import BY_DEFAULT, ED, EVIL_RSA, RSA, public_jwk
+from tests.forge import validator as make_validator
+from tokenguard import ANY_AUDIENCE, Reason, TokenCache, TokenValidator, profiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,8 @@ def members(table: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]
 
 
 @cache
-def validator_for(rules: str) -> TokenValidator:
+def validator_for(rules: str, token_cache: TokenCache | None = BY_DEFAULT) -> TokenValidator:
+    validator = partial(make_validator, token_cache=token_cache)
     match rules:
         case "base":
             return validator()

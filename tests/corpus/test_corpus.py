@@ -9,15 +9,16 @@ import pytest
 
 from tests.corpus.case import Case, validator_for
 from tests.corpus.everything import ALL_CASES
-from tests.forge import AUDIENCE, ISSUER, NOW, claims, forge
-from tokenguard import InvalidToken, Reason
+from tests.forge import AUDIENCE, BY_DEFAULT, ISSUER, NOW, claims, forge
+from tests.ways import WAYS, Way, by
+from tokenguard import InvalidToken, Reason, TokenCache
 
 EACH_CASE = pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.id)
 
 
-def verdict(case: Case, token: str | bytes) -> Reason | None:
+def verdict(case: Case, token: str | bytes, token_cache: TokenCache | None = BY_DEFAULT) -> Reason | None:
     try:
-        validator_for(case.rules).validate(token)
+        validator_for(case.rules, token_cache).validate(token)
     except InvalidToken as refused:
         return refused.reason
     return None
@@ -26,6 +27,23 @@ def verdict(case: Case, token: str | bytes) -> Reason | None:
 @EACH_CASE
 def test_each_token_gets_its_verdict(case: Case) -> None:
     assert verdict(case, case.token) == case.reason
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("token_cache", [None, TokenCache()], ids=["off", "warm"])
+def test_the_verdict_is_the_same_each_way_and_each_time(way: Way, token_cache: TokenCache | None) -> None:
+    with by(way):
+        for case in ALL_CASES:
+            for _ in range(2):
+                assert verdict(case, case.token, token_cache) == case.reason, case.id
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_cache_is_cold_before_each_token(way: Way) -> None:
+    with by(way):
+        for case in ALL_CASES:
+            validator_for.cache_clear()
+            assert verdict(case, case.token) == case.reason, case.id
 
 
 def test_a_token_has_the_same_verdict_as_text_and_as_bytes() -> None:

@@ -9,10 +9,12 @@ import json
 import math
 from typing import Any, Never
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenguard._encoding import MAX_DEPTH, json_object
+from tests.ways import WAYS, by
+from tokenguard._json import MAX_DEPTH, _canonical, _plain, json_object
 
 
 class Refused(Exception):
@@ -69,8 +71,10 @@ def ours(data: bytes) -> dict[str, Any] | None:
 
 
 def agree(data: bytes) -> None:
-    # repr tells 1 from 1.0 and True, and -0.0 from 0.0
-    assert repr(ours(data)) == repr(oracle(data))
+    expected = repr(oracle(data))  # repr tells 1 from 1.0 and True, and -0.0 from 0.0
+    for way in WAYS:
+        with by(way):
+            assert repr(ours(data)) == expected
 
 
 SCALARS = st.one_of(
@@ -102,6 +106,50 @@ NEARLY_JSON = st.lists(
 @given(OBJECTS, st.booleans(), st.sampled_from([None, 1, "\t"]))
 def test_written_json_is_read_alike(value: dict[str, Any], escaped: bool, indent: int | str | None) -> None:
     agree(json.dumps(value, ensure_ascii=escaped, indent=indent).encode("utf-8", "surrogatepass"))
+
+
+@given(OBJECTS, st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_compactly_written_json_is_read_alike(value: dict[str, Any], separators: tuple[str, str]) -> None:
+    agree(json.dumps(value, ensure_ascii=False, separators=separators).encode("utf-8", "surrogatepass"))
+
+
+FLAT = st.dictionaries(
+    st.text("ab", max_size=2),
+    st.one_of(st.text("ab :,[]{}", max_size=4), st.integers(), st.lists(st.text("ab", max_size=2), max_size=3)),
+    max_size=4,
+)
+
+
+@given(st.lists(FLAT.map(lambda members: json.dumps(members, separators=(",", ":"))[1:-1]), max_size=3), st.data())
+def test_a_name_that_stands_twice_is_seen(parts: list[str], data: st.DataObject) -> None:
+    text = "{" + ",".join(filter(None, parts)) + "}"
+    at = data.draw(st.integers(1, len(text)))
+    agree(text.encode())
+    agree((text[:at] + data.draw(st.sampled_from([" ", "\t", "\\u0061", "x"])) + text[at:]).encode())
+
+
+@given(st.integers(0, 200), st.integers(290, 330), st.sampled_from(["", "-"]), st.sampled_from(["", ".0", "e1", " "]))
+def test_a_number_of_hundreds_of_digits_is_seen_wherever_it_stands(
+    before: int, digits: int, sign: str, behind: str
+) -> None:
+    agree(f'{{"{"a" * before}":{sign}{"9" * digits}{behind},"b":1}}'.encode())
+    agree(f'{{"{"a" * before}":[{sign}{"1" * digits}{behind}]}}'.encode())
+
+
+def test_the_quick_ways_are_taken_for_what_issuers_send() -> None:
+    for claims in ({"iss": "https://as.example.com", "exp": 1, "aud": ["a", "b"], "é": 1.5}, {"a": "b" * 400}):
+        text = json.dumps(claims, separators=(",", ":"), ensure_ascii=False)
+        assert _plain(text) == _canonical(text, text.encode()) == claims
+        assert _plain(json.dumps(claims, ensure_ascii=False)) == claims
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":1,"a":1}', '{"a":{"b":1}}', '{"a":"\\u0062"}', f'{{"a":{"9" * 320}}}', ' {"a":1}', '{"a":1} ', "[]", "1"],
+)
+def test_the_quick_ways_leave_to_the_strict_reader_what_they_cannot_vouch_for(text: str) -> None:
+    assert _plain(text) is None
+    assert _canonical(text, text.encode()) is None or text in {'{"a":{"b":1}}', "[]", "1"}  # of these it may be sure
 
 
 @given(OBJECTS, st.data())

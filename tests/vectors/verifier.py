@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tokenguard import InvalidToken, Issuer, Reason
-from tokenguard._jwk import ALGORITHMS
+from tokenguard._algorithms import ALGORITHMS
 from tokenguard._jwks import KeySet
 from tokenguard._jws import parse_jws, token_bytes
 
@@ -23,8 +23,7 @@ def refusal(keys: list[dict[str, Any]], token: str) -> str | None:
     except ValueError as error:
         return str(error)
     try:
-        jws = parse_jws(token_bytes(token), {})
-        header = jws.header
+        header, _, signed, signature = parse_jws(token_bytes(token), {})
         if header.alg not in issuer.algorithms:
             return Reason.WRONG_ALGORITHM
         key = key_set.find(header.kid, header.alg)
@@ -32,4 +31,4 @@ def refusal(keys: list[dict[str, Any]], token: str) -> str | None:
         return refused.reason
     if key is None:
         return Reason.UNKNOWN_KEY
-    return None if key.verify(header.alg, jws.signed, jws.signature) else Reason.BAD_SIGNATURE
+    return None if key.verify(header.alg, signed, signature) else Reason.BAD_SIGNATURE

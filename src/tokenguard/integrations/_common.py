@@ -24,12 +24,17 @@ VERDICT_KEY: Final = "tokenguard.verdict"
 """Where our own decorators look. Only an object of this module counts there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a middleware or extension found for this request, and the validator that found it."""
+    """What a middleware or extension found for this request, and the validator that found it.
 
-    token: AccessToken | None
-    validator: TokenValidator
+    One is made for each request, and a frozen dataclass takes twice as long.
+    """
+
+    __slots__ = ("token", "validator")
+
+    def __init__(self, token: AccessToken | None, validator: TokenValidator) -> None:
+        self.token = token
+        self.validator = validator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,8 @@ class Answer:
 _BEARER = re.compile(rb"bearer(?![!#$%&'*+.^_`|~0-9a-z-])", re.IGNORECASE)
 _ANOTHER_BEARER = re.compile(rb",[ \t]*bearer(?:[ \t]|\Z)", re.IGNORECASE)
 _MAX_CREDENTIALS = MAX_TOKEN_BYTES + 64  # looked at before anything is searched for in it
-_CREDENTIALS = re.compile(rb"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)  # RFC 6750 s2.1: 1*SP b64token
+_CREDENTIALS = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")  # RFC 6750 s2.1: 1*SP b64token
+_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/-"
 
 
 def bearer_token(values: Sequence[bytes]) -> bytes:
@@ -59,7 +65,17 @@ def bearer_token(values: Sequence[bytes]) -> bytes:
         raise MissingToken
     if len(values) > 1:
         raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, f"{len(values)} Authorization headers")
-    value = values[0].strip(b" \t")  # RFC 9110 s5.5: white space around a field's value is no part of it
+    value = values[0]
+    token = value[7:]
+    # Nearly all are so, and nothing below would say otherwise: the search takes three times as long.
+    if (
+        value[:7].lower() == b"bearer "
+        and token
+        and len(value) <= _MAX_CREDENTIALS
+        and not token.translate(None, _TOKEN68)
+    ):
+        return token
+    value = value.strip(b" \t")  # RFC 9110 s5.5: white space around a field's value is no part of it
     if _ANOTHER_BEARER.search(value, 0, _MAX_CREDENTIALS):  # servers join repeated fields with a comma
         raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, "Bearer stands behind a comma: fields joined by a server?")
     if not _BEARER.match(value):

@@ -53,50 +53,59 @@ class TokenGuardMiddleware:
         self.app = app
         self.validator = validator
         self._required = required
-        self._public = PublicPaths(public)
+        paths = PublicPaths(public)
+        self._public = paths if public else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
             await self.app(scope, receive, send)
-        elif kind in ("http", "websocket"):
-            await self._guard(scope, receive, send)
-        else:
+            return
+        if kind not in ("http", "websocket"):
             raise ConfigurationError(
                 f"TokenGuardMiddleware knows no ASGI scope of type {kind!r}, and lets none through"
             )
-
-    async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            token = None if self._is_public(scope) else await self._token(scope)
+            text = self._credentials(scope)
+            token = None if text is None else await self.validator.validate_async(text)
         except RequestRefused as refused:
             await _refuse(refused, scope, send)
             return
         # On a copy: what an outer layer holds is not ours to change, and whatever it put under our keys is gone.
-        scope = {**scope, TOKEN_KEY: token, VERDICT_KEY: Verdict(token=token, validator=self.validator)}
+        scope = {**scope, TOKEN_KEY: token, VERDICT_KEY: Verdict(token, self.validator)}
         self.announce(scope, token)
-        if token is not None and scope["type"] == "websocket":
+        if token is not None and kind == "websocket":
             receive, send = _until_expiry(receive, send, lambda: self.validator.seconds_left(token))
-        await _run_until_refused(self.app, scope, receive, send)
+        begun = False
+
+        def send_and_note(message: Message) -> Awaitable[None]:
+            nonlocal begun
+            begun = True
+            return send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except RequestRefused as refused:
+            if begun:
+                raise
+            # Raised before the application began to answer: then it is the answer.
+            await _refuse(name_and_log(refused, scope[VERDICT_KEY]), scope, send)
 
     def announce(self, scope: Scope, token: AccessToken | None) -> None:
         """For middleware of a framework: tell the scope in the framework's own words too."""
 
-    def _is_public(self, scope: Scope) -> bool:
-        return self._public.include(scope["path"], scope.get("root_path", ""), scope.get("raw_path"))
-
-    async def _token(self, scope: Scope) -> AccessToken | None:
+    def _credentials(self, scope: Scope) -> bytes | None:
+        """The token's text; None where a request may come without."""
+        public = self._public
+        if public is not None and public.include(scope["path"], scope.get("root_path", ""), scope.get("raw_path")):
+            return None
         try:
-            text = bearer_token([value for name, value in scope["headers"] if name.lower() == b"authorization"])
-        except MissingToken as refused:
-            if not self._required:
+            return bearer_token([value for name, value in scope["headers"] if name.lower() == b"authorization"])
+        except RequestRefused as refused:
+            if isinstance(refused, MissingToken) and not self._required:
                 return None
             self.validator.refuse(refused)
             raise
-        except RequestRefused as refused:
-            self.validator.refuse(refused)
-            raise
-        return await self.validator.validate_async(text)
 
 
 async def _refuse(refused: RequestRefused, scope: Scope, send: Send) -> None:
@@ -110,23 +119,6 @@ async def _refuse(refused: RequestRefused, scope: Scope, send: Send) -> None:
         await send({"type": "websocket.http.response.body", "body": response.body})
     else:
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refused.error or ""})
-
-
-async def _run_until_refused(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run an application; if it raises a refusal before it has begun to answer, that is the answer."""
-    begun = False
-
-    async def send_and_note(message: Message) -> None:
-        nonlocal begun
-        begun = True
-        await send(message)
-
-    try:
-        await app(scope, receive, send_and_note)
-    except RequestRefused as refused:
-        if begun:
-            raise
-        await _refuse(name_and_log(refused, scope[VERDICT_KEY]), scope, send)
 
 
 def _until_expiry(receive: Receive, send: Send, seconds_left: Callable[[], float]) -> tuple[Receive, Send]:

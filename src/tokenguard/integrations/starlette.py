@@ -52,6 +52,17 @@ class _NoUser(UnauthenticatedUser):
     """`request.user` of a request without a token."""
 
 
+class _TokenCredentials(AuthCredentials):
+    """`request.auth` of a request with a token. The list is made when somebody asks for it."""
+
+    def __init__(self, token: AccessToken) -> None:
+        self._token = token
+
+    @property
+    def scopes(self) -> list[str]:  # type: ignore[override]
+        return ["authenticated", *sorted(self._token.scopes)]
+
+
 class TokenGuardMiddleware(asgi.TokenGuardMiddleware):
     """The ASGI middleware, which also sets `request.user` and `request.auth` where nobody did before.
 
@@ -63,9 +74,7 @@ class TokenGuardMiddleware(asgi.TokenGuardMiddleware):
         ours = isinstance(scope.get("user"), TokenUser | _NoUser)  # of an outer middleware like this one
         if ours or ("user" not in scope and "auth" not in scope):
             scope["user"] = _NoUser() if token is None else TokenUser(token)
-            scope["auth"] = (
-                AuthCredentials() if token is None else AuthCredentials(["authenticated", *sorted(token.scopes)])
-            )
+            scope["auth"] = AuthCredentials() if token is None else _TokenCredentials(token)
 
 
 def get_token(request: HTTPConnection) -> AccessToken:
@@ -165,6 +174,8 @@ def _request_finder(endpoint: Callable[..., Any]) -> Callable[[tuple[Any, ...], 
         raise ConfigurationError(f"{name} must take the request to be guarded: def {endpoint.__name__}(request)")
 
     def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
+        if args and isinstance(args[0], Request):
+            return args[0]
         for argument in (*args, *kwargs.values()):
             if isinstance(argument, Request):
                 return argument

@@ -1,0 +1,46 @@
+"""Strict base64url (RFC 7515 s2): each value has exactly one accepted spelling.
+
+Two texts that mean the same token defeat caches, deny-lists and logs (RFC 8725bis s3).
+"""
+
+from __future__ import annotations
+
+import binascii
+from typing import Any
+
+try:
+    import pybase64 as _installed  # of the extra `speed`; what is accepted is decided here, with it and without
+except ImportError:
+    _installed = None  # type: ignore[assignment]
+
+pybase64: Any = _installed
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+# To the standard alphabet, which decoders read; all other bytes, '+', '/' and '=' among them, to one they refuse.
+_TO_STANDARD = bytes(
+    {ord("-"): ord("+"), ord("_"): ord("/")}.get(byte, byte if byte in _ALPHABET else ord("!")) for byte in range(256)
+)
+# By length modulo 4: the padding, and the last characters whose unused bits are zero (RFC 4648 s3.5).
+_PADDING = (b"", b"", b"==", b"=")
+_CANONICAL_END = (frozenset(_ALPHABET), frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
+
+
+def base64url_decode(text: bytes) -> bytes:
+    """Decode unpadded base64url (RFC 7515 s2); every value has one spelling.
+
+    Raises:
+        ValueError: empty, padded, of another alphabet, an impossible length, or with stray bits at the end. Its text is
+            fixed, and it is raised outside of any `except` block: nothing of the input hangs in a chain.
+    """
+    remainder = len(text) % 4
+    if not text or text[-1] not in _CANONICAL_END[remainder]:
+        raise ValueError("not canonical base64url")
+    padded = text.translate(_TO_STANDARD) + _PADDING[remainder]
+    try:
+        if pybase64 is not None:
+            decoded: bytes = pybase64.b64decode(padded, None, True)
+            return decoded
+        return binascii.a2b_base64(padded, strict_mode=True)
+    except ValueError:  # binascii.Error is one
+        pass
+    raise ValueError("not base64url")

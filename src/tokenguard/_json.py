@@ -1,0 +1,125 @@
+"""Strict JSON: RFC 8259 and RFC 7519 s4 in the narrowest sense.
+
+Two parsers that read one text differently are how tokens get forged (RFC 8725bis s3). So: UTF-8, no duplicate names,
+only finite numbers, no lone surrogates, bounded depth.
+
+What is accepted, and as what, is defined by `_strict`. Most texts are plainer than JSON may be, and for those there is
+a quicker way to the same value: with orjson where the extra `speed` is installed, else with the standard library's
+scanner without hooks. Both prove that there is nothing to be strict about, or leave it to `_strict`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from itertools import accumulate
+from typing import Any, Never
+
+try:
+    import orjson as _installed
+except ImportError:
+    _installed = None  # type: ignore[assignment]
+
+orjson: Any = _installed  # None where the extra is not installed
+
+MAX_DEPTH = 32
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: not UTF-8, a BOM, not an object, a name twice in one object (escaped spellings too), NaN or
+            Infinity, a number beyond a finite double, a lone surrogate, or nested deeper than `MAX_DEPTH`. Its text is
+            fixed, and it is raised outside of any `except` block: an exception of a parser holds the whole document.
+    """
+    value = None
+    try:
+        text = data.decode("utf-8")
+        # A text with few brackets cannot be deep; else look, before a parser recurses.
+        flat = text.rfind("{") <= 0 and "[" not in text
+        if flat or data.count(b"{") + data.count(b"[") <= MAX_DEPTH or _depth(data) <= MAX_DEPTH:
+            value = _plain(text) if orjson is None else _canonical(text, data)
+            if value is None:
+                value = _strict(text)
+    except ValueError:  # JSONDecodeError, UnicodeError and our own among them
+        value = None
+    if type(value) is not dict:
+        raise ValueError("not a strict JSON object")
+    return value
+
+
+def _canonical(text: str, data: bytes) -> Any:
+    """The value of a text that is spelt as orjson would spell it; else None.
+
+    What was written of a value has each name once, and no number or character that a double or UTF-8 could not hold.
+    """
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        return None
+    return value if orjson.dumps(value) == data else None
+
+
+def _plain(text: str) -> Any:
+    """The value of an object without objects in it, escapes, or numbers of hundreds of digits; else None."""
+    if text.rfind("{") != 0 or "\\" in text or (len(text) >= _LONG and _LONG_NUMBER.search(text[63::64])):
+        return None
+    pairs, end = _scanner.raw_decode(text)
+    members = dict(pairs)
+    return members if len(members) == len(pairs) and end == len(text) else None
+
+
+_LONG = 300  # digits; the largest double has 309
+_LONG_NUMBER = re.compile("[0-9]{4}")  # of every 64th character: so many digits in a row show there as four
+
+
+def _strict(text: str) -> Any:
+    value = _decoder.decode(text)
+    # "\ud800" alone is no character; re-encoding finds it wherever it stands. Few tokens have any escape.
+    if "\\" in text:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def _depth(data: bytes) -> int:
+    brackets = _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+
+
+# The last alternative takes a string that never ends. No quantifier is nested in another: linear on any input.
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEPS)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name stands twice")
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("beyond a finite double")
+    return number
+
+
+def _integer(text: str) -> int:
+    # Digits first: int() of a long text is slow, and refused by the interpreter from 4,301 digits on.
+    if len(text) > _LONG:
+        _finite(text)
+    return int(text)
+
+
+def _constant(_: str) -> Never:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_scanner = json.JSONDecoder(object_pairs_hook=tuple, parse_float=_finite, parse_constant=_constant)
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_int=_integer, parse_constant=_constant
+)
