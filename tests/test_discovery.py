@@ -102,7 +102,7 @@ def test_nothing_found_anywhere_tells_of_each_place() -> None:
         ("data:application/json,{}", "not a plain https URL"),
         ("http://keys.example.com/jwks", "use https"),
         ("http://169.254.169.254/latest/meta-data", "use https"),
-        ("http://127.0.0.1/jwks", "though the issuer is https"),
+        ("http://127.0.0.1/jwks", "though the issuer or its metadata is https"),
         ("https://u:p@keys.example.com/", "not a plain https URL"),
     ],
 )
@@ -116,8 +116,15 @@ def test_a_key_set_address_that_is_not_fetched(jwks_uri: Any, trouble: str) -> N
 
 def test_an_https_issuer_names_no_http_url_even_where_http_is_allowed() -> None:
     world = _world({OAUTH: {**METADATA, "jwks_uri": "http://keys.example.com/"}})
-    with pytest.raises(Unavailable, match="though the issuer is https"):
+    with pytest.raises(Unavailable, match="though the issuer or its metadata is https"):
         world.get(world.store(Issuer(ISSUER, allow_insecure_http=True)))
+
+
+def test_https_metadata_names_no_http_url_whatever_the_issuer_is_called() -> None:
+    url = "https://elsewhere.example.com/metadata"
+    world = _world({url: {"issuer": "acme", "jwks_uri": "http://127.0.0.1/jwks"}})
+    with pytest.raises(Unavailable, match="though the issuer or its metadata is https"):
+        world.get(world.store(Issuer("acme", metadata_url=url)))
 
 
 def test_an_http_issuer_of_this_machine_names_its_own_keys() -> None:

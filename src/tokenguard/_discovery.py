@@ -92,8 +92,8 @@ class Discovery:
             if type(jwks_uri) is not str:
                 raise ValueError("is missing")
             url = parse_url(jwks_uri, allow_insecure_http=self._issuer.allow_insecure_http)
-            if url.scheme == "http" and self._issuer.url.startswith("https:"):
-                raise ValueError("is plain http, though the issuer is https")
+            if url.scheme == "http" and (address.startswith("https:") or self._issuer.url.startswith("https:")):
+                raise ValueError("is plain http, though the issuer or its metadata is https")
         except ValueError as error:
             trouble = str(error)
         else:
