@@ -1,7 +1,7 @@
 """A real authorization server for tests and demos, on loopback.
 
-`LocalIssuer` serves discovery and keys over HTTP, mints any token, good or forged, and fails in the ways that real
-servers and networks do.
+`LocalIssuer` serves discovery, keys, introspection, revocation and client credentials over HTTP, mints any token, good
+or forged, JWT or opaque, and fails in the ways that real servers and networks do.
 
 >>> with LocalIssuer() as issuer:
 ...     token = issuer.mint(scope="orders:read")
@@ -11,7 +11,9 @@ servers and networks do.
 It stands beside the library and uses nothing of it, so that both cannot share one mistake.
 """
 
-from ._faults import Fault
+from ._answers import Request
+from ._clients import Client
+from ._faults import Fault, Reply
 from ._local_issuer import LocalIssuer
 
-__all__ = ["Fault", "LocalIssuer"]
+__all__ = ["Client", "Fault", "LocalIssuer", "Reply", "Request"]

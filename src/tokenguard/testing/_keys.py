@@ -11,10 +11,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ._signing import ASYMMETRIC, PrivateKey, generate, public_jwk
-
-# Two names of one algorithm (RFC 9864 s2.2), which real servers put over one key.
-_SAME_KEY = {"Ed25519": "EdDSA"}
+from ._signing import ASYMMETRIC, PrivateKey, family, generate, public_jwk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +42,9 @@ class KeyRing:
         if unknown or not algorithms:
             raise ValueError(f"algorithms is a sequence of names out of {', '.join(sorted(ASYMMETRIC))}")
         self.algorithms = tuple(dict.fromkeys(algorithms))
-        self._default: dict[str, str] = {}  # slot -> the name under which its keys are published
+        self._default: dict[str, str] = {}  # slot, an algorithm's family -> the name under which its keys are published
         for alg in self.algorithms:
-            self._default.setdefault(_slot(alg), alg)
+            self._default.setdefault(family(alg), alg)
         self._keys: dict[str, SigningKey] = {}
         self._current: dict[str, str] = {}
         self._withdrawn: set[str] = set()
@@ -191,15 +188,11 @@ class KeyRing:
         raise ValueError(f"none of the issuer's keys has the kid {kid!r}")
 
     def _serves(self, alg: str) -> bool:
-        return _slot(alg) in self._default
+        return family(alg) in self._default
 
     def _slot_of(self, alg: str | None) -> str:
         if alg is None:
             alg = self.algorithms[0]
         if not self._serves(alg):
             raise ValueError(f"the issuer has no key for {alg}: name it in algorithms={self.algorithms!r}")
-        return _slot(alg)
-
-
-def _slot(alg: str) -> str:
-    return _SAME_KEY.get(alg, alg)
+        return family(alg)

@@ -5,38 +5,44 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from socket import socket
 from types import TracebackType
 from typing import Literal, Self
 
-from ._faults import Fault, Kind
-from ._publisher import Publisher
+from ._answers import Request
+from ._clients import API, Client
+from ._endpoints import Endpoints
+from ._faults import Fault, Kind, Reply
 from ._server import Server, bind
 from ._site import RoutedSite
 
 
-class LocalIssuer(Publisher):
-    """A small authorization server on an ephemeral loopback port: discovery, keys, tokens, and faults.
+class LocalIssuer(Endpoints):
+    """A small authorization server on an ephemeral loopback port: discovery, keys, tokens, introspection, and faults.
 
-    It serves `/.well-known/oauth-authorization-server{path}` (RFC 8414 s3), `{path}/.well-known/openid-configuration`
-    and `{path}/jwks`, on as many connections as there are. Every method may be called from any thread.
+    It serves `/.well-known/oauth-authorization-server{path}` (RFC 8414 s3), `{path}/.well-known/openid-configuration`,
+    `{path}/jwks`, `{path}/token` (RFC 6749 s4.4), `{path}/introspect` (RFC 7662, RFC 9701) and `{path}/revoke`
+    (RFC 7009), on as many connections as there are. Every method may be called from any thread.
 
     Args:
         algorithms: JWS names to publish keys for, at least one; the first is the default. RS, PS and ES with 256, 384
             or 512, `EdDSA` and `Ed25519` (one key under two names). Keys are made when first needed.
         path: of the issuer identifier, such as `/tenant/a`; a `/` at its end is part of it.
         audience: the `aud` of tokens that are given no other.
+        clients: who may use the last three; by default one, `api` with the secret `api-secret`, and any scope.
         clock: seconds since the epoch, for `iat` and `exp`.
 
     Attributes:
         audience: as given.
+        clients: as given.
         cache_control: the `Cache-Control` of the key set; None, the default, for no such header.
         etag: whether the key set has an `ETag` and answers `If-None-Match` with 304; True by default.
         metadata: merged over the discovery document; a value of `...` removes a member.
 
     Raises:
-        ValueError: an algorithm that is unknown or has no public key, or a path that is none.
+        ValueError: an algorithm that is unknown or has no public key, a path that is none, or two clients
+            of one name.
 
     >>> with LocalIssuer(algorithms=("ES256",), path="/tenant/a") as issuer:
     ...     issuer.metadata["service_documentation"] = "https://docs.example.com"
@@ -51,9 +57,10 @@ class LocalIssuer(Publisher):
         algorithms: Sequence[str] = ("RS256",),
         path: str = "",
         audience: str = "https://api.example.com",
+        clients: Collection[Client] = (API,),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(algorithms=algorithms, path=path, audience=audience, clock=clock)
+        super().__init__(algorithms=algorithms, path=path, audience=audience, clients=clients, clock=clock)
         self._site = RoutedSite(self._routes)
         self._lifecycle = threading.Lock()
         self._server: Server | None = None
@@ -135,18 +142,19 @@ class LocalIssuer(Publisher):
                 self._server = Server(self._site, self._reserved)
                 self._reserved = None
 
-    def fail(self, fault: Fault, *, on: Kind | Literal["all"] = "all") -> None:
+    def fail(self, fault: Fault | Reply, *, on: Kind | Literal["all"] = "all") -> None:
         """Fail in one way until `recover`, or until told another.
 
         Args:
-            fault: the way.
-            on: `jwks`, `metadata` or `all`; each has at most one fault at a time.
+            fault: the way, or the answer to be given.
+            on: `jwks`, `metadata`, `token`, `introspection`, `revocation` or `all`; each has at most one at a time.
 
         Raises:
             ValueError: no such fault or endpoint.
 
         >>> with LocalIssuer(algorithms=("ES256",)) as issuer:
         ...     issuer.fail(Fault.SERVER_ERROR, on="jwks")
+        ...     issuer.fail(Reply(body=b"", status=403), on="introspection")
         """
         self._site.faults.fail(fault, on)
 
@@ -169,8 +177,26 @@ class LocalIssuer(Publisher):
         """
         return self._site.log.counts()
 
+    def last_request(self, path: str) -> Request:
+        """The last request for a path, headers and form, to see what a client sends.
+
+        Args:
+            path: as in `requests`.
+
+        Raises:
+            LookupError: there was none since the last reset.
+
+        >>> import httpx
+        >>> with LocalIssuer(algorithms=("ES256",)) as issuer:
+        ...     answer = httpx.post(issuer.introspection_endpoint, data={"token": "t"}, auth=("api", "wrong"))
+        ...     request = issuer.last_request("/introspect")
+        >>> request.form(), request.headers["Content-Type"]
+        ([('token', 't')], 'application/x-www-form-urlencoded')
+        """
+        return self._site.log.last(path)
+
     def reset_requests(self) -> None:
-        """Count `requests` from zero.
+        """Count `requests` from zero, and forget the last ones.
 
         >>> with LocalIssuer(algorithms=("ES256",)) as issuer:
         ...     issuer.reset_requests()

@@ -83,23 +83,20 @@ class Mint(KeyRing, ABC):
         >>> unsigned.endswith(".")
         True
         """
-        now = int(self._clock())
-        defaults: dict[str, Any] = {
-            "iss": self.url,
-            "sub": subject,
-            "aud": self.audience if audience is None else audience,
-            "client_id": client_id,
-            "iat": now,
-            "exp": now + expires_in,
-            "jti": str(uuid.uuid4()),
-        }
-        if scope is not None:
-            defaults["scope"] = scope
+        defaults = self._claims(
+            now=int(self._clock()),
+            scope=scope,
+            audience=audience,
+            subject=subject,
+            client_id=client_id,
+            expires_in=expires_in,
+        )
+        defaults["jti"] = str(uuid.uuid4())
         alg, kid, key = self._signer(alg, kid, key)
         names = {"alg": alg, "typ": "at+jwt", "kid": kid}
         return compact(
-            _json(_without({**names, **(header or {})}, omit_header)),
-            _json(_without({**defaults, **(claims or {})}, omit)),
+            _json(without({**names, **(header or {})}, omit_header)),
+            _json(without({**defaults, **(claims or {})}, omit)),
             alg=alg,
             key=key,
         )
@@ -143,6 +140,26 @@ class Mint(KeyRing, ABC):
         alg, _, key = self._signer(alg, kid, key)
         return compact(header, payload, alg=alg, key=key)
 
+    def _claims(
+        self,
+        *,
+        now: int,
+        scope: str | None,
+        audience: str | Sequence[str] | None,
+        subject: str,
+        client_id: str,
+        expires_in: float,
+    ) -> dict[str, Any]:
+        claims: dict[str, Any] = {
+            "iss": self.url,
+            "sub": subject,
+            "aud": self.audience if audience is None else audience,
+            "client_id": client_id,
+            "iat": now,
+            "exp": now + expires_in,
+        }
+        return claims if scope is None else {**claims, "scope": scope}
+
     def _signer(
         self, alg: str | None, kid: str | None, key: PrivateKey | bytes | None
     ) -> tuple[str, str, PrivateKey | bytes | None]:
@@ -157,7 +174,12 @@ class Mint(KeyRing, ABC):
         return alg or (published.alg if published else self.algorithms[0]), kid, key
 
 
-def _without(members: dict[str, Any], omit: Iterable[str]) -> dict[str, Any]:
+def without(members: dict[str, Any], omit: Iterable[str]) -> dict[str, Any]:
+    """The members but for those named.
+
+    Raises:
+        ValueError: one of the names is not there.
+    """
     names = set(omit)
     if missing := names - set(members):
         raise ValueError(f"nothing to leave out under {', '.join(sorted(missing))}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from ._answers import Answer, Request
-from ._mint import Mint
+from ._ledger import Ledger
 from ._site import Route
 
 Discovery: TypeAlias = Literal["both", "oauth", "openid", "none"]
@@ -15,8 +15,8 @@ Discovery: TypeAlias = Literal["both", "oauth", "openid", "none"]
 _PATH = re.compile(r"(/[A-Za-z0-9._~%-]+)*/?")
 
 
-class Publisher(Mint):
-    """A mint that has an address. Further endpoints go into `_routes`."""
+class Publisher(Ledger):
+    """A ledger that has an address. Further endpoints go into `_routes`, what is to be said of them into `_members`."""
 
     def __init__(self, *, algorithms: Sequence[str], path: str, audience: str, clock: Callable[[], float]) -> None:
         super().__init__(algorithms=algorithms, audience=audience, clock=clock)
@@ -100,7 +100,11 @@ class Publisher(Mint):
         return Answer(document=self.jwks(), headers=headers, etag=self.etag)
 
     def _document(self, request: Request) -> Answer:
-        document = {
+        document = {**self._members(), **self.metadata}
+        return Answer(document={name: value for name, value in document.items() if value is not ...})
+
+    def _members(self) -> dict[str, Any]:
+        return {
             "issuer": self.url,
             "jwks_uri": self.jwks_uri,
             # RFC 8414 s2 wants response types. There is no authorization endpoint, so none but `none` is true.
@@ -108,6 +112,4 @@ class Publisher(Mint):
             "grant_types_supported": ["client_credentials"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": list(self.algorithms),
-            **self.metadata,
         }
-        return Answer(document={name: value for name, value in document.items() if value is not ...})

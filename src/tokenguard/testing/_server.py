@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from ._answers import Request, Response
+from ._body import BodyRefused, read_body
 from ._faults import Episode, Fault
-from ._wire import deliver
+from ._wire import deliver, refuse
 
 _STOP_WITHIN = 5.0  # seconds for all handlers together; they need milliseconds
 
@@ -40,7 +41,7 @@ def bind(port: int = 0) -> socket.socket:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection. A new method needs its `do_` here, and its endpoint among the site's routes."""
+    """One connection, of any number of requests. A new method needs its `do_` here, and a route in the site."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -51,7 +52,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer, or fail as told."""
         site = self.server.site
-        request = Request(path=self.path.partition("?")[0], headers=self.headers)
+        try:
+            body = read_body(self)
+        except BodyRefused as refused:
+            refuse(self, refused.status)
+            return
+        request = Request(method=self.command, path=self.path.partition("?")[0], headers=self.headers, body=body)
         site.arrived(request)
         response, episode = site.respond(request)
         # In this order (respond, look for the stop, wait), a stop between any two steps is seen: it interrupts last.
@@ -62,6 +68,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         deliver(self, response, episode)
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Nothing: tests read their own output."""

@@ -1,4 +1,4 @@
-"""Private keys by algorithm name, and signatures with them.
+"""Keys by algorithm name, and signatures with them.
 
 Deliberately without judgement: what a sound library refuses to sign is what tests of a verifier are made of.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -15,14 +17,17 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP521R1,
     EllipticCurve,
     EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
     generate_private_key,
 )
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
+from jwt.exceptions import InvalidKeyError
 
 PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 _DIGESTS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _CURVES: dict[str, EllipticCurve] = {"ES256": SECP256R1(), "ES384": SECP384R1(), "ES512": SECP521R1()}
@@ -33,9 +38,15 @@ _KEY_TYPES: dict[str, type[PrivateKey]] = {
 }
 _PYJWT = get_default_algorithms()
 _PYJWT["Ed25519"] = _PYJWT["EdDSA"]  # RFC 9864 s2.2: the same algorithm under a name that PyJWT does not know
+_READERS = {"RSA": RSAAlgorithm.from_jwk, "EC": ECAlgorithm.from_jwk, "OKP": OKPAlgorithm.from_jwk}
 
 ASYMMETRIC = frozenset(_KEY_TYPES)
 SIGNING = ASYMMETRIC | frozenset(_DIGESTS) | {"none"}
+
+
+def family(alg: str) -> str:
+    """One name for the two of Ed25519, which real servers put over one key; others are their own."""
+    return "EdDSA" if alg == "Ed25519" else alg
 
 
 def generate(alg: str) -> PrivateKey:
@@ -60,6 +71,37 @@ def public_jwk(key: PrivateKey) -> dict[str, Any]:
     return {name: value for name, value in jwk.items() if name != "key_ops"}
 
 
+def public_key(jwk: Mapping[str, Any]) -> PublicKey:
+    """The key in a public JWK.
+
+    Raises:
+        ValueError: it is private, symmetric, malformed, or for none of the algorithms here. The text does not show it.
+    """
+    reader = _READERS.get(str(jwk.get("kty")))
+    if reader is not None and "d" not in jwk:
+        with suppress(InvalidKeyError, TypeError, ValueError):
+            key = reader(dict(jwk))
+            if isinstance(key, PublicKey) and algorithms_of(key):
+                return key
+    raise ValueError("jwk is a public key: RSA, EC (P-256, P-384, P-521) or Ed25519")
+
+
+def algorithms_of(key: PublicKey) -> frozenset[str]:
+    """The names of the algorithms that `key` can serve."""
+    match key:
+        case RSAPublicKey():
+            return frozenset(alg for alg, kind in _KEY_TYPES.items() if kind is RSAPrivateKey)
+        case EllipticCurvePublicKey():
+            return frozenset(alg for alg, curve in _CURVES.items() if curve.name == key.curve.name)
+        case _:
+            return frozenset({"EdDSA", "Ed25519"})
+
+
+def verifies(alg: object, key: PublicKey, signed: bytes, signature: bytes) -> bool:
+    """Whether `signature` was made over `signed` by `alg`, one that `key` can serve: this half does judge."""
+    return isinstance(alg, str) and alg in algorithms_of(key) and _PYJWT[alg].verify(signed, key, signature)
+
+
 def signature(alg: str, key: PrivateKey | bytes | None, signed: bytes) -> bytes:
     """Sign `signed` as `alg` says.
 
@@ -82,9 +124,10 @@ def signature(alg: str, key: PrivateKey | bytes | None, signed: bytes) -> bytes:
 
 def compact(header: bytes, payload: bytes, *, alg: str, key: PrivateKey | bytes | None) -> str:
     """A compact JWS (RFC 7515 s7.1) of exactly these bytes."""
-    signed = _segment(header) + b"." + _segment(payload)
-    return (signed + b"." + _segment(signature(alg, key, signed))).decode("ascii")
+    signed = segment(header) + b"." + segment(payload)
+    return (signed + b"." + segment(signature(alg, key, signed))).decode("ascii")
 
 
-def _segment(data: bytes) -> bytes:
+def segment(data: bytes) -> bytes:
+    """base64url without padding (RFC 7515 s2)."""
     return urlsafe_b64encode(data).rstrip(b"=")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ._answers import Answer, Endpoint, Request, Response, render
+from ._answers import Answer, Endpoint, Refusal, Request, Response, render
 from ._faults import ELSEWHERE, Episode, FaultSwitch, Kind, divert, spoil
 
 
@@ -17,19 +17,31 @@ class Route:
 
     kind: Kind
     endpoint: Endpoint
+    method: str = "GET"
+
+    def answer(self, request: Request) -> Answer:
+        """What the endpoint says, or the error that it raises."""
+        if request.method != self.method:
+            return Answer(status=405, headers={"Allow": self.method}, document={"error": "method_not_allowed"})
+        try:
+            return self.endpoint(request)
+        except Refusal as refusal:
+            return refusal.answer
 
 
 class RequestLog:
-    """Counts requests by path; others can wait for them."""
+    """Counts requests by path, and keeps the last of each; others can wait for them."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._counts: Counter[str] = Counter()
+        self._last: dict[str, Request] = {}
 
-    def add(self, path: str) -> None:
+    def add(self, request: Request) -> None:
         """Count one."""
         with self._changed:
-            self._counts[path] += 1
+            self._counts[request.path] += 1
+            self._last[request.path] = request
             self._changed.notify_all()
 
     def counts(self) -> Counter[str]:
@@ -37,10 +49,18 @@ class RequestLog:
         with self._changed:
             return Counter(self._counts)
 
+    def last(self, path: str) -> Request:
+        """The last for `path`."""
+        with self._changed:
+            if path not in self._last:
+                raise LookupError(f"no request for {path}")
+            return self._last[path]
+
     def reset(self) -> None:
-        """Count from zero."""
+        """Count from zero, and forget."""
         with self._changed:
             self._counts.clear()
+            self._last.clear()
 
     def wait(self, path: str, count: int, timeout: float) -> None:
         """Return once `path` was asked for `count` times."""
@@ -59,7 +79,7 @@ class RoutedSite:
 
     def arrived(self, request: Request) -> None:
         """Count it."""
-        self.log.add(request.path)
+        self.log.add(request)
 
     def interrupt(self) -> None:
         """End all waits of faults."""
@@ -78,9 +98,10 @@ class RoutedSite:
         return render(Answer(status=404, document={"error": "not_found"}), request), None
 
     def _respond(self, route: Route, request: Request, episode: Episode | None) -> tuple[Response, Episode | None]:
-        answer = route.endpoint(request)
         if episode is None:
-            return render(answer, request), None
+            return render(route.answer(request), request), None
+        if (diverted := divert(episode.fault, request)) is not None:
+            return diverted, episode
         # Without its ETag: a fault shows even to a client that has the document already.
-        answer = spoil(episode.fault, route.kind, replace(answer, etag=False))
-        return divert(episode.fault, request.path, render(answer, request)), episode
+        answer = spoil(episode.fault, route.kind, replace(route.answer(request), etag=False))
+        return render(answer, request), episode

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from itertools import chain, cycle
 
@@ -14,6 +15,7 @@ from ._faults import Episode, Fault
 
 _PACE = 0.05  # seconds from byte to byte: well within any read timeout, which is why such timeouts do not help
 _HUGE = 200_000_000  # bytes
+_LINGER = 65_536  # bytes at a time
 _SPACES = b" " * 100_000
 
 
@@ -42,6 +44,21 @@ def deliver(handler: BaseHTTPRequestHandler, response: Response, episode: Episod
             _huge(handler, response, episode)
         case _:
             _send(handler, response)
+
+
+def refuse(handler: BaseHTTPRequestHandler, status: HTTPStatus) -> None:
+    """Answer a request whose body is not going to be read, and end the connection.
+
+    Raises:
+        OSError: the client has gone.
+    """
+    headers = {"Content-Type": "application/json", "Connection": "close"}
+    _send(handler, Response(status=status, headers=headers, body=b'{"error": "invalid_request"}'))
+    # To close with something left to read resets the connection, which can take the answer away again before the
+    # client has it (RFC 9112 s9.6). A client that never ends is no matter: nothing is kept, and `stop` cuts it off.
+    handler.connection.shutdown(socket.SHUT_WR)
+    while handler.rfile.read1(_LINGER):
+        pass
 
 
 def _head(handler: BaseHTTPRequestHandler, response: Response, framing: str, value: str) -> None:
