@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
 
+from ._roles import NO_ROLES, needs_audience, read_roles, role_paths
+from ._scopes import read_scopes
 from ._text import for_log
-from .challenge import is_scope_list, is_scope_token
 from .config import Issuer
-from .errors import InvalidToken, Reason
+from .errors import ConfigurationError, InvalidToken, Reason
 from .token import AccessToken, Claims, Draft
 
 # 9999-12-31T23:59:59Z. Nobody issues tokens for later; who sends more counts in milliseconds.
@@ -30,10 +31,62 @@ _MARKS = frozenset({*_FOREIGN_CLAIMS, *_FOREIGN_KINDS, "cnf"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRules:
-    """What is asked of the claims of one issuer's tokens. `audience` is None where any will do."""
+    """What is asked of the claims of one issuer's tokens. `audience` is None where any will do.
+
+    `aud_optional` and `exp_optional` are for what a server says of a token (RFC 7662 s2.2), never for a token itself.
+    The issuer's profile is taken apart here, once.
+
+    Raises:
+        ConfigurationError: any audience will do, and the profile needs to know ours.
+    """
 
     issuer: Issuer
     audience: frozenset[str] | None
+    aud_optional: bool = False
+    exp_optional: bool = False
+    required: tuple[str, ...] = field(init=False)
+    one_of: tuple[tuple[str, ...], ...] = field(init=False)
+    kind: tuple[tuple[str, Collection[str]], ...] = field(init=False)
+    particular: bool = field(init=False)  # one_of or kind
+    scopes: tuple[str, ...] = field(init=False)
+    client: str | None = field(init=False)  # None: more than one claim, or none
+    roles: tuple[tuple[str, ...], ...] = field(init=False)
+    token_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        profile = self.issuer.profile
+        if self.audience is None:
+            self._check_any_audience()
+        one_of = tuple(names for names in profile.required if not isinstance(names, str))
+        kind = tuple(dict(profile.kind).items())
+        for name, value in {
+            "required": tuple(name for name in profile.required if isinstance(name, str)),
+            "one_of": one_of,
+            "kind": kind,
+            "particular": bool(one_of or kind),
+            "scopes": profile.scopes,
+            "client": profile.client[0] if len(profile.client) == 1 else None,
+            "roles": role_paths(profile, self.audience or ()),
+            "token_id": profile.token_id,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    def _check_any_audience(self) -> None:
+        profile = self.issuer.profile
+        contradiction = f"ANY_AUDIENCE contradicts profile {profile.name}, which "
+        if "aud" in profile.required:
+            raise ConfigurationError(contradiction + "requires aud to be checked")
+        if len(profile.audience) > 1:
+            others = " or ".join(profile.audience[1:])
+            raise ConfigurationError(
+                f"{contradiction}takes {others} where there is no aud: put the values of {others} that may call "
+                "(the ids of your app clients) into audience"
+            )
+        if needs_audience(profile):
+            raise ConfigurationError(
+                f"{contradiction}reads roles under the name of our audience: name it in audience, or leave that path "
+                "out with dataclasses.replace(profile, roles=...)"
+            )
 
 
 def read_claims(claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
@@ -45,25 +98,28 @@ def read_claims(claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
     issuer, ours = rules.issuer, rules.audience
     if not claims.keys().isdisjoint(_MARKS):
         _check_kind(claims)
-    for name in issuer.profile.required:
+    for name in rules.required:
         if name not in claims:
             raise InvalidToken(Reason.MISSING_CLAIM, f"no {name}, which profile {issuer.profile.name} requires")
+    if rules.particular:
+        _check_particulars(claims, rules)
     # Each claim is what nearly all are, or else looked at more closely: calls are what costs here.
     draft = Draft()
     draft.issuer = issuer.url
-    get = claims.get
+    get: Any = claims.get  # also of None, which is no claim's name
     exp, iat, nbf = get("exp"), get("iat"), get("nbf")
-    draft.expires_at = exp if type(exp) is int and exp <= LATEST_SECONDS else _expiry(claims)
+    draft.expires_at = exp if type(exp) is int and exp <= LATEST_SECONDS else _expiry(claims, rules)
     draft.issued_at = iat if type(iat) is int and iat <= LATEST_SECONDS else _time(claims, "iat")
     draft.not_before = nbf if type(nbf) is int and nbf <= LATEST_SECONDS else _time(claims, "nbf")
     if draft.issued_at is None and issuer.max_token_age is not None:
         raise InvalidToken(Reason.MISSING_CLAIM, "no iat, which max_token_age requires")
-    sub, client_id, jti, aud = get("sub"), get("client_id"), get("jti"), get("aud")
+    sub, client, token_id, aud = get("sub"), get(rules.client), get(rules.token_id), get("aud")
     draft.subject = sub if type(sub) is str else _string(claims, "sub")
-    draft.client_id = client_id if type(client_id) is str else _string(claims, "client_id")
-    draft.token_id = jti if type(jti) is str else _string(claims, "jti")
-    draft.audience = (aud,) if type(aud) is str and (ours is None or aud in ours) else _audience(claims, ours)
-    draft.scopes = _scopes(claims)
+    draft.client_id = client if type(client) is str else _agreed(claims, issuer.profile.client)
+    draft.token_id = token_id if type(token_id) is str else _string(claims, rules.token_id)
+    draft.audience = (aud,) if type(aud) is str and (ours is None or aud in ours) else _audience(claims, rules)
+    draft.scopes = read_scopes(claims, rules.scopes)
+    draft.roles = read_roles(claims, rules.roles) if rules.roles else NO_ROLES
     draft.claims = Claims(claims)
     return draft.finish()
 
@@ -117,21 +173,51 @@ def _check_kind(claims: dict[str, Any]) -> None:
         raise InvalidToken(Reason.BOUND_TOKEN, "cnf binds it to a key; proofs of possession are not supported yet")
 
 
-def _audience(claims: dict[str, Any], ours: frozenset[str] | None) -> tuple[str, ...]:
-    aud = claims.get("aud", [])
-    named = [aud] if type(aud) is str else aud
-    if type(named) is not list or not all(type(name) is str for name in named):
-        raise InvalidToken(Reason.MALFORMED_CLAIM, "aud is neither a string nor a list of strings")
+def _check_particulars(claims: dict[str, Any], rules: ClaimRules) -> None:
+    profile = rules.issuer.profile.name
+    for names in rules.one_of:
+        if claims.keys().isdisjoint(names):
+            raise InvalidToken(
+                Reason.MISSING_CLAIM, f"neither {' nor '.join(names)}, of which profile {profile} requires one"
+            )
+    for name, values in rules.kind:
+        value = _string(claims, name)
+        if value is None:
+            if "" not in values:
+                raise InvalidToken(Reason.MISSING_CLAIM, f"no {name}, which profile {profile} requires")
+        elif value == "" or value not in values:
+            raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"{name} is {for_log(value)}: profile {profile} takes others")
+
+
+def _audience(claims: dict[str, Any], rules: ClaimRules) -> tuple[str, ...]:
+    ours, names = rules.audience, rules.issuer.profile.audience
+    name = next((name for name in names if name in claims), "aud")
+    value = claims.get(name, [])
+    named = [value] if type(value) is str else value
+    if type(named) is not list or not all(type(one) is str for one in named):
+        raise InvalidToken(Reason.MALFORMED_CLAIM, f"{name} is neither a string nor a list of strings")
     if ours is not None and ours.isdisjoint(named):
         if not named:
-            raise InvalidToken(Reason.WRONG_AUDIENCE, "no aud")
-        raise InvalidToken(Reason.WRONG_AUDIENCE, f"aud is {for_log(aud)}")
+            if rules.aud_optional and name not in claims:
+                return ()
+            raise InvalidToken(Reason.WRONG_AUDIENCE, f"no {' nor '.join(names)}")
+        raise InvalidToken(Reason.WRONG_AUDIENCE, f"{name} is {for_log(value)}")
     return tuple(named)
 
 
-def _expiry(claims: dict[str, Any]) -> float:
+def _agreed(claims: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    """What those of these claims say that are there."""
+    said = {_string(claims, name) for name in names if name in claims}
+    if len(said) > 1:
+        raise InvalidToken(Reason.MALFORMED_CLAIM, f"{' and '.join(names)} differ")
+    return said.pop() if said else None
+
+
+def _expiry(claims: dict[str, Any], rules: ClaimRules) -> float:
     exp = _time(claims, "exp")
     if exp is None:
+        if rules.exp_optional:
+            return math.inf
         raise InvalidToken(Reason.MISSING_CLAIM, "no exp")
     return exp
 
@@ -154,32 +240,3 @@ def _string(claims: dict[str, Any], name: str) -> str | None:
     if type(value) is not str:
         raise InvalidToken(Reason.MALFORMED_CLAIM, f"{name} is no string")
     return value
-
-
-def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    if "scp" not in claims:
-        scope = claims.get("scope")
-        if type(scope) is str and len(scope) <= 256:
-            return _usual_scopes(scope)
-        return _scope_set(scope, "scope") if "scope" in claims else frozenset()
-    granted = _scope_set(claims["scp"], "scp")
-    if "scope" in claims and _scope_set(claims["scope"], "scope") != granted:
-        raise InvalidToken(Reason.MALFORMED_CLAIM, "scope and scp differ")
-    return granted
-
-
-@lru_cache(maxsize=256)
-def _usual_scopes(scope: str) -> frozenset[str]:
-    """A client's tokens have the same scopes each time: one set for all."""
-    return _scope_set(scope, "scope")
-
-
-def _scope_set(value: Any, name: str) -> frozenset[str]:
-    # RFC 6749 s3.3 separates by U+0020 alone; str.split() would also at NBSP, tab and more, and grant what nobody did.
-    if type(value) is str:
-        if is_scope_list(value):
-            scopes = frozenset(value.split(" "))
-            return scopes if "" not in scopes else scopes - {""}
-    elif type(value) is list and all(type(item) is str and is_scope_token(item) for item in value):
-        return frozenset(value)
-    raise InvalidToken(Reason.MALFORMED_CLAIM, f"{name} is no list of scopes")

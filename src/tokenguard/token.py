@@ -57,10 +57,13 @@ class AccessToken:
         subject: whom the token is about (`sub`). For a client acting on its own this may equal `client_id`; do not
             take the one for the other (RFC 9700 s4.15).
         client_id: the client it was issued to.
-        audience: all audiences it names (`aud`); ours is among them.
-        scopes: what was granted (`scope` or `scp`); compare exactly.
+        audience: all audiences it names (`aud`, or what stands for it in the issuer's profile); ours is among them.
+        scopes: what the client was granted; compare exactly. Which claim says so (`scope`, `scp`) is in the issuer's
+            profile (`tokenguard.profiles`).
+        roles: what the subject is to this API, where the profile says which claims name it; compare exactly. Some
+            providers send groups as roles.
         expires_at, issued_at, not_before: seconds since the epoch (RFC 7519 s2, NumericDate).
-        token_id: `jti`.
+        token_id: `jti`, or what the provider sends in its place.
         claims: all claims, read-only all the way down; JSON arrays are tuples.
 
     >>> token = AccessToken(issuer="https://as.example.com", expires_at=1_700_000_000, subject="u1",
@@ -75,6 +78,7 @@ class AccessToken:
     client_id: str | None = None
     audience: tuple[str, ...] = ()
     scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
     issued_at: float | None = None
     not_before: float | None = None
     token_id: str | None = None
@@ -100,6 +104,7 @@ class Draft:
     client_id: str | None
     audience: tuple[str, ...]
     scopes: frozenset[str]
+    roles: frozenset[str]
     issued_at: float | None
     not_before: float | None
     token_id: str | None
