@@ -20,7 +20,8 @@ from benchmarks.peers import AsyncWay, Batch, Peer, SyncWay, Unsound, Way
 from benchmarks.regression import LIMITS, Limit, judge
 from benchmarks.tokens import Mint, forged
 from tokenguard import AccessToken, InvalidToken, TokenValidator
-from tokenguard._core import Core, Miss
+from tokenguard._core import Core
+from tokenguard._fetch import Miss
 from tokenguard.testing import LocalIssuer
 
 ROOT = Path(__file__).parent.parent

@@ -8,6 +8,7 @@ import runpy
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -104,8 +105,66 @@ def test_there_is_a_hint_for_each_reason_that_can_come_up() -> None:
         Reason.ACCESS_DENIED,
         Reason.INSUFFICIENT_AUTHENTICATION,
         Reason.TOO_OLD,
+        Reason.REVOKED,
     }
     assert set(cli._HINTS) == set(Reason) - elsewhere
+
+
+class TestIntrospection:
+    def verify(self, issuer: LocalIssuer, token: str, *arguments: str) -> int:
+        return _verify(issuer, "--client-id", "api", *arguments, token)
+
+    def test_the_secret_comes_from_the_environment(
+        self, issuer: LocalIssuer, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TOKENGUARD_CLIENT_SECRET", "api-secret")
+        assert self.verify(issuer, issuer.mint_opaque()) == 0
+        assert json.loads(capsys.readouterr().out)["sub"] == "user-1"
+
+    def test_or_from_a_file(self, issuer: LocalIssuer, tmp_path: Path, capsys: Output) -> None:
+        file = tmp_path / "secret"
+        file.write_text("api-secret\n")
+        endpoint = ("--introspection-endpoint", issuer.introspection_endpoint)
+        token = issuer.mint_opaque()
+        assert self.verify(issuer, token, "--client-secret-file", str(file), *endpoint) == 0
+        issuer.revoke(token)
+        assert self.verify(issuer, token, "--client-secret-file", str(file), "--introspect", "only") == 1
+        assert capsys.readouterr().err.endswith(
+            "The issuer says so: it expired, was revoked, or was never this issuer's.\n"
+        )
+
+    def test_a_wrong_one_decides_nothing(self, issuer: LocalIssuer, tmp_path: Path, capsys: Output) -> None:
+        file = tmp_path / "secret"
+        file.write_text("another")
+        assert self.verify(issuer, issuer.mint_opaque(), "--client-secret-file", str(file)) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("cannot decide: introspection_credentials_rejected: status 401")
+        assert "another" not in error
+
+    def test_a_private_key_that_is_none_is_not_shown(self, issuer: LocalIssuer, tmp_path: Path, capsys: Output) -> None:
+        file = tmp_path / "key"
+        file.write_text("SECRET")
+        assert self.verify(issuer, "x", "--private-key-file", str(file)) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("cannot decide: Introspection.private_key is no")
+        assert "SECRET" not in error
+
+    @pytest.mark.parametrize(("content", "trouble"), [(None, "No such file or directory"), (b"\xff", "no UTF-8")])
+    def test_a_file_that_cannot_be_read_is_named(
+        self, issuer: LocalIssuer, tmp_path: Path, capsys: Output, content: bytes | None, trouble: str
+    ) -> None:
+        file = tmp_path / "secret"
+        if content is not None:
+            file.write_bytes(content)
+        assert self.verify(issuer, "x", "--client-secret-file", str(file)) == 2
+        assert capsys.readouterr().err == f"cannot decide: {file}: {trouble}\n"
+
+    def test_without_any_it_says_what_is_missing(
+        self, issuer: LocalIssuer, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("TOKENGUARD_CLIENT_SECRET", raising=False)
+        assert self.verify(issuer, "x") == 2
+        assert "Introspection needs one credential" in capsys.readouterr().err
 
 
 def test_no_command_prints_the_usage(capsys: Output) -> None:

@@ -215,3 +215,13 @@ class TestDocument:
         assert after.find("a", "RS256") is before.find("a", "RS256")
         assert after.find("b", "ES256") is None
         assert pickle.loads(pickle.dumps(after.skipped)) == ()
+
+
+def test_a_key_that_stands_twice_is_one_object() -> None:
+    # Else one of the two would be withdrawn one day, and the other one have proven the tokens.
+    twice = _set(RSA_JWK, RSA_JWK)
+    (key,) = twice.keys
+    assert twice.find(None, "RS256") is key
+    again = _set(RSA_JWK, RSA_JWK, previous=twice)
+    assert again.find(None, "RS256") is key
+    assert next(iter(again.keys)) is key

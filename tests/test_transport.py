@@ -6,7 +6,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 
 import httpx
@@ -14,10 +14,54 @@ import httpx2
 import pytest
 
 from tokenguard._fetch import Answer, Request
-from tokenguard._transport import Transport, _Deadline
+from tokenguard._transport import Transport, _Deadline, _Line
 from tokenguard.testing import Fault, LocalIssuer
 
 AT = 7.0
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class Site:
+    """Answers each POST with the next of `answers`, to the byte; with `b""` it closes. After the last one: `OK`."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        self.answers: list[bytes] = []
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._listener = listener
+
+    def serve(self) -> None:
+        with suppress(OSError):  # the listener is closed in the end
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            text = b""
+            while chunk := connection.recv(65536):
+                text += chunk
+                if not text.endswith(b"token=secret"):
+                    continue
+                self.requests.append(text)
+                text = b""
+                answer = self.answers.pop(0) if self.answers else OK
+                if not answer:
+                    return
+                connection.sendall(answer)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        site = Site(listener)
+        thread = threading.Thread(target=site.serve, daemon=True)
+        thread.start()
+        yield site
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
 
 
 @pytest.fixture
@@ -35,6 +79,18 @@ def transport() -> Iterator[Transport]:
 
 def _request(url: str, *, total_timeout: float = 5.0, max_bytes: int = 100_000) -> Request:
     return Request(url=url, connect_timeout=5.0, total_timeout=total_timeout, max_bytes=max_bytes)
+
+
+def _question(url: str, *, total_timeout: float = 5.0) -> Request:
+    return Request(
+        url=url,
+        accept="a/b",
+        form=b"token=secret",
+        authorization="Basic YTo=",
+        connect_timeout=5.0,
+        total_timeout=total_timeout,
+        max_bytes=1000,
+    )
 
 
 def _mock(respond: Callable[[httpx.Request], httpx.Response]) -> Transport:
@@ -61,17 +117,19 @@ def test_not_even_by_a_client_that_follows_them(issuer: LocalIssuer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "trouble"),
+    ("fault", "status", "trouble"),
     [
-        (Fault.RESET, "ReadError"),
-        (Fault.TRUNCATED, "RemoteProtocolError"),
-        (Fault.HUGE, "more than 100000 bytes"),
+        (Fault.RESET, 0, "ReadError"),
+        (Fault.TRUNCATED, 0, "RemoteProtocolError"),
+        (Fault.HUGE, 200, "more than 100000 bytes"),
     ],
 )
-def test_a_broken_answer_is_trouble(issuer: LocalIssuer, transport: Transport, fault: Fault, trouble: str) -> None:
+def test_a_broken_answer_is_trouble(
+    issuer: LocalIssuer, transport: Transport, fault: Fault, status: int, trouble: str
+) -> None:
     issuer.fail(fault)
     answer = transport.send(_request(issuer.jwks_uri))
-    assert answer.status == 0
+    assert answer.status == status
     assert trouble in str(answer.trouble)
 
 
@@ -114,10 +172,10 @@ def test_a_body_that_comes_without_a_connection_ends_at_the_deadline_too() -> No
 def test_a_connection_made_after_the_deadline_is_cut_as_well() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        deadline = _Deadline(60.0)
-        deadline.end()
+        line = _Line(httpx.Client())
+        _Deadline(60.0, line).end()
         stream = SimpleNamespace(get_extra_info=lambda _: ours)
-        deadline.trace("connection.connect_tcp.complete", {"return_value": stream})
+        line.trace("connection.connect_tcp.complete", {"return_value": stream})
         assert theirs.recv(1) == b""
 
 
@@ -180,13 +238,12 @@ def test_our_client_takes_nothing_from_the_environment(
     assert transport.send(_request(issuer.jwks_uri)).status == 200
 
 
-def test_our_client_keeps_no_cookies(issuer: LocalIssuer, transport: Transport) -> None:
-    transport.send(_request(issuer.jwks_uri))
-    own = transport._own
-    assert isinstance(own, httpx.Client)
-    answer = httpx.Response(200, headers={"Set-Cookie": "a=b"}, request=httpx.Request("GET", issuer.jwks_uri))
-    own.cookies.extract_cookies(answer)
-    assert not own.cookies
+def test_our_client_keeps_no_cookies(site: Site, transport: Transport) -> None:
+    site.answers = [b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}", OK]
+    transport.send(_question(site.url))
+    transport.send(_question(site.url))
+    assert site.connections == 1
+    assert b"cookie" not in site.requests[1].lower()
 
 
 def test_a_clock_ends_it_where_the_timer_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,12 +258,63 @@ def test_a_clock_ends_it_where_the_timer_does_not_run(monkeypatch: pytest.Monkey
     assert answer.trouble == "not done within 0.05 s"
 
 
-def test_our_client_keeps_no_connection_open(issuer: LocalIssuer, transport: Transport) -> None:
+def test_no_connection_is_kept_for_keys(issuer: LocalIssuer, transport: Transport) -> None:
     transport.send(_request(issuer.jwks_uri))
-    own = transport._own
-    assert isinstance(own, httpx.Client)
-    pool = own._transport._pool  # type: ignore[attr-defined]
-    assert pool.connections == []
+    assert transport._idle == {}
+
+
+def test_a_question_about_a_token_is_a_form(site: Site, transport: Transport) -> None:
+    assert transport.send(_question(site.url)).body == b"{}"
+    head, _, body = site.requests[0].partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    assert lines[0] == b"post /x http/1.1"
+    assert {b"content-type: application/x-www-form-urlencoded", b"authorization: basic yto=", b"accept: a/b"} <= {
+        *lines
+    }
+    assert body == b"token=secret"
+
+
+def test_what_is_asked_is_not_shown(site: Site) -> None:
+    assert "secret" not in repr(_question(site.url))
+    assert "YTo=" not in repr(_question(site.url))
+
+
+def test_questions_share_a_connection(site: Site, transport: Transport) -> None:
+    for _ in range(3):
+        assert transport.send(_question(site.url)).status == 200
+    assert (site.connections, len(site.requests)) == (1, 3)
+
+
+def test_a_kept_connection_that_the_server_closes_meanwhile_costs_no_answer(site: Site, transport: Transport) -> None:
+    transport.send(_question(site.url))
+    site.answers = [b"", OK]
+    assert transport.send(_question(site.url)).status == 200
+    assert (site.connections, len(site.requests)) == (2, 3)
+
+
+def test_a_new_connection_that_the_server_closes_is_trouble(site: Site, transport: Transport) -> None:
+    site.answers = [b"", OK]
+    assert "RemoteProtocolError" in str(transport.send(_question(site.url)).trouble)
+    assert len(site.requests) == 1
+
+
+def test_a_kept_connection_is_cut_at_the_deadline_too(site: Site, transport: Transport) -> None:
+    transport.send(_question(site.url))
+    site.answers = [b"HTTP/1.1 200 OK\r\n", OK]  # and then nothing more
+    answer = transport.send(_question(site.url, total_timeout=0.2))
+    assert answer == Answer(at=AT, trouble="not done within 0.2 s")
+    assert transport.send(_question(site.url)).status == 200
+    assert site.connections == 2
+
+
+def test_a_closed_transport_keeps_no_connection(site: Site, transport: Transport) -> None:
+    transport.send(_question(site.url))
+    (line,) = transport._idle[site.url]
+    transport.close()
+    assert isinstance(line.client, httpx.Client)
+    assert line.client.is_closed
+    transport._give_back(line, _question(site.url), reusable=True)
+    assert transport._idle == {}
 
 
 def test_once_closed_it_says_so_and_opens_nothing(issuer: LocalIssuer, transport: Transport) -> None:
@@ -222,18 +330,17 @@ def test_a_given_client_is_not_ours_to_close(issuer: LocalIssuer) -> None:
         assert not client.is_closed
 
 
-def test_after_a_fork_the_parents_client_and_lock_are_left_alone(issuer: LocalIssuer, transport: Transport) -> None:
-    transport.send(_request(issuer.jwks_uri))
-    client, held = transport._own, transport._lock
+def test_after_a_fork_the_parents_connections_and_lock_are_left_alone(site: Site, transport: Transport) -> None:
+    transport.send(_question(site.url))
+    (line,), held = transport._idle[site.url], transport._lock
     with held:
         transport.after_fork()
-        assert transport.send(_request(issuer.jwks_uri)).status == 200
-    assert transport._own is not client
-    assert client is not None
-    client.close()
+        assert transport.send(_question(site.url)).status == 200
+    assert site.connections == 2
+    line.client.close()
 
 
-def test_threads_share_one_client(issuer: LocalIssuer, transport: Transport) -> None:
+def test_threads_share_a_transport(issuer: LocalIssuer, transport: Transport) -> None:
     threads = [threading.Thread(target=transport.send, args=(_request(issuer.jwks_uri),)) for _ in range(8)]
     for thread in threads:
         thread.start()

@@ -388,7 +388,7 @@ def test_in_a_child_process_nothing_of_the_parents_is_under_way(issuer: LocalIss
 
 
 def test_configured_keys_need_no_attendance_ever() -> None:
-    keys = static_validator()._core.trusted[ISSUER].keys
+    keys = static_validator()._core.trust.named[ISSUER].keys
     keys.after_fork()
     assert keys.attend(1e9)
     assert keys.load(1e9) is None

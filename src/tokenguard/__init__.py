@@ -10,6 +10,7 @@ Adapters are in `tokenguard.integrations`, a local issuer for tests in `tokengua
 from . import profiles
 from .challenge import Challenge
 from .config import ANY_AUDIENCE, Issuer, KeyPolicy, TokenCache
+from .denylist import Denylist
 from .errors import (
     AccessDenied,
     ConfigurationError,
@@ -23,7 +24,10 @@ from .errors import (
     TokenGuardError,
     Unavailable,
 )
+from .introspection import Introspection
 from .profiles import Profile
+from .requirements import require_issuer
+from .tenants import TenantIssuers
 from .token import AccessToken
 from .validator import TokenValidator
 
@@ -33,8 +37,10 @@ __all__ = [
     "AccessToken",
     "Challenge",
     "ConfigurationError",
+    "Denylist",
     "InsufficientAuthentication",
     "InsufficientScope",
+    "Introspection",
     "InvalidRequest",
     "InvalidToken",
     "Issuer",
@@ -43,9 +49,11 @@ __all__ = [
     "Profile",
     "Reason",
     "RequestRefused",
+    "TenantIssuers",
     "TokenCache",
     "TokenGuardError",
     "TokenValidator",
     "Unavailable",
     "profiles",
+    "require_issuer",
 ]

@@ -39,7 +39,7 @@ async def before(seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
         raise
 
 
-async def done(future: Future[None], seconds: float) -> None:
+async def done(future: Future[Any], seconds: float) -> None:
     """Wait until a thread is done with `future`, or `seconds` have passed. Being cancelled here harms nobody else."""
     if future.done():
         return

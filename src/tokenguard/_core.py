@@ -9,49 +9,32 @@ from __future__ import annotations
 import inspect
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import Any
 
 from ._cache import Generations
-from ._claims import ClaimRules, read_claims, untimely, validity
-from ._fetch import Fetch
+from ._claims import read_claims, untimely, validity
+from ._fetch import Fetch, Miss
+from ._introspector import Introspector, Standing
 from ._jwk import Key
-from ._jwks import KeySet
 from ._jws import Header, parse_jws, read_payload, token_bytes
-from ._keys import Keys, StaticKeys
-from ._remote_keys import RemoteKeys
+from ._keys import Keys
+from ._opaque import OpaqueTokens, Select
 from ._text import for_log
-from .config import AnyAudience, Issuer, TokenCache, audiences
+from ._trust import Trust, Trusted
+from .config import Issuer, TokenCache
 from .errors import ConfigurationError, InvalidToken, Reason, RequestRefused
-from .events import Event, KeySkipped
+from .events import Event
+from .tenants import TenantIssuers
 from .token import AccessToken
 
 Check = Callable[[AccessToken], object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trusted:
-    """An issuer with its keys, and the rules for its tokens."""
-
-    issuer: Issuer
-    rules: ClaimRules
-    keys: Keys
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Miss:
-    """No decision yet: `fetch` first, then `resume(now, tick)`. What was found before is not worked out again."""
-
-    fetch: Fetch
-    resume: Callable[[float, float], AccessToken | Miss]
-
-
 # Plain tuples, taken apart by their position: where each microsecond is 4 % of the whole, names cost too much.
-# A token whose claims are in order, and which is still to be proven: its digest and length; header, signing input and
+# A token whose claims are in order, and which is still to be proven: its digest and text; header, signing input and
 # signature (RFC 7515 s7.1); what it says, and whose it is.
-_Case = tuple[bytes, int, Header, bytes, bytes, AccessToken, Trusted]
+_Case = tuple[bytes, bytes, Header, bytes, bytes, AccessToken, Trusted]
 # A token that was proven before: what it says; by which key, of whose keys; until which tick that is remembered; from
 # when until when it is good.
 _Proof = tuple[AccessToken, Key, Keys, float, float, float]
@@ -71,42 +54,39 @@ class Core:
         checks: the application's own.
         token_cache: how much to remember; None for nothing.
         emit: told of what happens to keys.
+        select: which issuers to ask about an opaque token, where there are several.
 
     Attributes:
-        trusted: the issuers by URL.
+        trust: the issuers.
         due: fetches to start without anyone waiting for them; whoever drives the core empties it.
     """
 
     def __init__(
         self,
-        issuers: Iterable[Issuer],
+        issuers: Iterable[Issuer | TenantIssuers],
         *,
         audience: frozenset[str] | None,
         checks: Iterable[Check],
         token_cache: TokenCache | None,
         emit: Callable[[Event], None],
+        select: Select | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.due: deque[Fetch] = deque()
+        self.trust = Trust(issuers, audience=audience, due=self.due, emit=emit, random=random)
+        opaque = OpaqueTokens(self.trust, select)
+        self._opaque = opaque if opaque.any else None
+        self._find = self.trust.find
         self._checks = tuple(map(_sound_check, checks))
+        if self.trust.tenants:
+            self._checks = (self.trust.recheck, *self._checks)
         self._proofs: Generations[_Proof] | None = None
         if token_cache is not None:
             self._proofs = Generations(entries=token_cache.entries, weight=token_cache.text_bytes)
             self._remember = token_cache.lifetime
         self._headers: dict[bytes, Header] = {}
 
-        def trust(issuer: Issuer) -> Trusted:
-            rules = _rules(issuer, audience)
-            if issuer.jwks is None:
-                return Trusted(issuer=issuer, rules=rules, keys=RemoteKeys(issuer, self.due, emit, random))
-            keys = _key_set(issuer, issuer.jwks)
-            for skipped in keys.skipped:
-                emit(KeySkipped(issuer=issuer.url, kid=skipped.kid, why=skipped.why))
-            return Trusted(issuer=issuer, rules=rules, keys=StaticKeys(keys))
-
-        self.trusted: Mapping[str, Trusted] = {issuer.url: trust(issuer) for issuer in issuers}
-
-    def decide(self, token: str | bytes, now: float, tick: float) -> AccessToken | Miss:
+    def decide(self, token: str | bytes, now: float, tick: float) -> AccessToken | Miss[AccessToken]:
         """The validated token, or what has to be fetched first.
 
         Raises:
@@ -129,13 +109,18 @@ class Core:
                     if self._checks:
                         self._check(facts)
                     return facts
+        if self._opaque is not None:
+            asked = self._opaque.whom(text, self._headers)
+            if asked:
+                standing = self._opaque.judge(text, digest or sha256(text).digest(), asked, now, tick)
+                return standing.then(self._accept) if isinstance(standing, Miss) else self._accept(standing, now, tick)
         header, payload, signed, signature = parse_jws(text, self._headers)
         claims = read_payload(payload)
         iss = claims.get("iss")
         if type(iss) is not str:
             raise InvalidToken(Reason.WRONG_ISSUER, "iss is missing or no string")
         # The claim is not verified yet. It only picks the one issuer whose keys may prove it (RFC 9068 s4: exact).
-        trusted = self.trusted.get(iss)
+        trusted = self._find(iss)
         if trusted is None:
             raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(iss)}")
         issuer = trusted.issuer
@@ -146,15 +131,15 @@ class Core:
                 raise InvalidToken(Reason.WRONG_TYPE, f"typ is {for_log(header.typ)}")
             facts = read_claims(claims, trusted.rules)
         except InvalidToken as refused:
-            refused.issuer = iss
+            refused.issuer = issuer.url
             raise
-        return self._prove((digest, len(text), header, signed, signature, facts, trusted), now, tick)
+        return self._prove((digest, text, header, signed, signature, facts, trusted), now, tick)
 
     def _prove(
         self, case: _Case, now: float, tick: float, attempt: int = 0, doubted: Key | None = None
-    ) -> AccessToken | Miss:
+    ) -> AccessToken | Miss[AccessToken]:
         """Times, key, signature, checks: again after each fetch, which may have taken long or brought another key."""
-        digest, size, header, signed, signature, facts, trusted = case
+        digest, text, header, signed, signature, facts, trusted = case
         keys = trusted.keys
         try:
             begins, ends = validity(facts, trusted.issuer)
@@ -172,24 +157,51 @@ class Core:
             refused.issuer = facts.issuer
             raise
         # Only a proven token leaves a trace: what anyone can make up must evict nothing.
+        if len(self._headers) >= _MAX_HEADERS:
+            self._headers = {}  # an issuer that puts something else into each header shuts nobody else out
+        self._headers[header.segment] = header
+        if trusted.introspector is not None and trusted.introspector.policy == "always":
+            return self._confirm(case, key, trusted.introspector, now, tick)
         if self._proofs is not None:
             left = min(self._remember, facts.expires_at - now)
-            self._proofs.put(digest, (facts, key, keys, tick + left, begins, ends), size)
-        if len(self._headers) < _MAX_HEADERS:
-            self._headers[header.segment] = header
+            self._proofs.put(digest, (facts, key, keys, tick + left, begins, ends), len(text))
         if self._checks:
             self._check(facts)
         return facts
 
-    def _miss(self, fetch: Fetch, case: _Case, attempt: int, doubted: Key | None) -> Miss:
-        return Miss(fetch=fetch, resume=lambda now, tick: self._prove(case, now, tick, attempt, doubted))
+    def _confirm(
+        self, case: _Case, key: Key, introspector: Introspector, now: float, tick: float
+    ) -> AccessToken | Miss[AccessToken]:
+        """A proven JWT, of whose issuer we ask whether it still stands to it. Remembered no longer than its answer."""
+        digest, text, _, _, _, facts, trusted = case
+        digest = digest or sha256(text).digest()
+        begins, ends = validity(facts, trusted.issuer)
+
+        def conclude(standing: Standing, now: float, tick: float) -> AccessToken:
+            if not begins <= now < ends:
+                raise untimely(facts, trusted.issuer, now)
+            until = min(standing.until, tick + self._remember) if self._proofs is not None else tick
+            if self._proofs is not None and until > tick:
+                window = max(begins, standing.begins), min(ends, standing.ends)
+                self._proofs.put(digest, (standing.token, key, trusted.keys, until, *window), len(text))
+            return self._accept(standing, now, tick)
+
+        standing = introspector.confirm(facts, text, digest, now, tick)
+        return standing.then(conclude) if isinstance(standing, Miss) else conclude(standing, now, tick)
+
+    def _accept(self, standing: Standing, now: float, tick: float) -> AccessToken:
+        if self._checks:
+            self._check(standing.token)
+        return standing.token
+
+    def _miss(self, fetch: Fetch, case: _Case, attempt: int, doubted: Key | None) -> Miss[AccessToken]:
+        return Miss(fetch=fetch, resume=lambda _, now, tick: self._prove(case, now, tick, attempt, doubted))
 
     def after_fork(self) -> None:
         """In a child process: nothing of the parent's is under way here."""
         if self._proofs is not None:
             self._proofs.after_fork()
-        for trusted in self.trusted.values():
-            trusted.keys.after_fork()
+        self.trust.after_fork()
 
     def _check(self, token: AccessToken) -> None:
         for check in self._checks:
@@ -206,30 +218,6 @@ class Core:
                     f"check {_name(check)} returned {type(verdict).__name__}: return None to accept, "
                     "raise AccessDenied() to refuse; checks are plain functions, not async"
                 )
-
-
-def _rules(issuer: Issuer, audience: frozenset[str] | None) -> ClaimRules:
-    rules = ClaimRules(issuer=issuer, audience=audience if issuer.audience is None else _set(issuer.audience))
-    if "aud" in issuer.profile.required and rules.audience is None:
-        raise ConfigurationError(
-            f"ANY_AUDIENCE contradicts profile {issuer.profile.name}, which requires aud to be checked"
-        )
-    return rules
-
-
-def _key_set(issuer: Issuer, document: Mapping[str, Any]) -> KeySet:
-    try:
-        return KeySet(document, issuer)
-    except ValueError as error:
-        trouble = str(error)
-    raise ConfigurationError(
-        f"jwks of {issuer.url}: {trouble}; it needs a public key for {', '.join(issuer.algorithms)}"
-    )
-
-
-def _set(audience: str | Iterable[str] | AnyAudience) -> frozenset[str] | None:
-    names = audiences(audience, where="audience")
-    return None if names is None else frozenset(names)
 
 
 def _sound_check(check: Check) -> Check:

@@ -1,4 +1,4 @@
-"""Finding an issuer's key set: its metadata (RFC 8414, OpenID Connect Discovery). No I/O."""
+"""Finding an issuer's endpoints: its metadata (RFC 8414, OpenID Connect Discovery). No I/O."""
 
 from __future__ import annotations
 
@@ -28,34 +28,33 @@ def well_known(issuer_url: str) -> tuple[str, str]:
 
 
 class Discovery:
-    """Knows an issuer's `jwks_uri`, or how to learn it."""
+    """Knows where an issuer's key set and endpoints are, or how to learn it."""
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
-        if issuer.metadata_url is not None:
-            self._addresses: tuple[str, ...] = (issuer.metadata_url,)
-        else:
-            self._addresses = () if issuer.jwks_uri is not None else well_known(issuer.url)
-        self._jwks_uri = issuer.jwks_uri or ""
-        self._fresh_until = math.inf if issuer.jwks_uri is not None else -math.inf
+        self._addresses = (issuer.metadata_url,) if issuer.metadata_url is not None else well_known(issuer.url)
+        self._document: dict[str, Any] = {}
+        self._address = ""  # of the document
+        self._fresh_until = -math.inf
         self._stale_until = -math.inf
         self.trouble = ""
 
     def forget(self) -> None:
-        """Look anew next time, unless the configuration itself names the key set."""
-        if self._addresses:
-            self._fresh_until = -math.inf
+        """Look anew next time."""
+        self._fresh_until = -math.inf
 
-    def jwks_uri(self, tick: float) -> Generator[Request, Answer, str]:
-        """The address of the key set. The last good one serves on while the metadata is out of reach, as keys do.
+    def find(self, member: str, tick: float) -> Generator[Request, Answer, str]:
+        """The URL that the metadata has under this name.
+
+        The last good document serves on while the metadata is out of reach, as keys do.
 
         Raises:
-            FetchFailed: no metadata, one without keys, or one that is not this issuer's.
+            FetchFailed: no metadata, none that is this issuer's, or none with such a URL.
         """
         if tick >= self._fresh_until:
             policy = self._issuer.keys
             try:
-                self._jwks_uri, at = yield from self._discover()
+                self._document, self._address, at = yield from self._discover(member)
             except FetchFailed as failure:
                 if failure.impostor or tick >= self._stale_until:
                     raise
@@ -64,21 +63,25 @@ class Discovery:
                 self.trouble = ""
                 self._fresh_until = at + policy.metadata_lifetime
                 self._stale_until = self._fresh_until + policy.stale_window
-        return self._jwks_uri
+        return self._url(self._document, self._address, member, tick)
 
-    def _discover(self) -> Generator[Request, Answer, tuple[str, float]]:
+    def _discover(self, member: str) -> Generator[Request, Answer, tuple[dict[str, Any], str, float]]:
         failures: list[FetchFailed] = []
         for address in self._addresses:
             try:
                 document, answer = yield from get_json(self._issuer.keys.request(address))
-                return self._read(document or {}, address, answer.at), answer.at
+                read = document or {}
+                self._require_own(read, address, answer.at)
+                self._url(read, address, member, answer.at)
             except FetchFailed as failure:
                 if not failure.elsewhere:
                     raise
                 failures.append(failure)
+            else:
+                return read, address, answer.at
         raise FetchFailed("; ".join(map(str, failures)), at=failures[-1].at)
 
-    def _read(self, document: dict[str, Any], address: str, at: float) -> str:
+    def _require_own(self, document: dict[str, Any], address: str, at: float) -> None:
         if "issuer" not in document:
             raise FetchFailed(f"{address}: no metadata, issuer is missing", at=at, elsewhere=True)
         # RFC 8414 s3.3: identical, or it MUST NOT be used. Trying elsewhere would give an impostor a second chance.
@@ -87,15 +90,17 @@ class Discovery:
             raise FetchFailed(
                 f"{address}: metadata of another issuer, {named}, not {self._issuer.url}", at=at, impostor=True
             )
-        jwks_uri = document.get("jwks_uri")
+
+    def _url(self, document: dict[str, Any], address: str, member: str, at: float) -> str:
+        text = document.get(member)
         try:
-            if type(jwks_uri) is not str:
+            if type(text) is not str:
                 raise ValueError("is missing")
-            url = parse_url(jwks_uri, allow_insecure_http=self._issuer.allow_insecure_http)
+            url = parse_url(text, allow_insecure_http=self._issuer.allow_insecure_http)
             if url.scheme == "http" and (address.startswith("https:") or self._issuer.url.startswith("https:")):
                 raise ValueError("is plain http, though the issuer or its metadata is https")
         except ValueError as error:
             trouble = str(error)
         else:
-            return jwks_uri
-        raise FetchFailed(f"{address}: jwks_uri {for_log(jwks_uri)} {trouble}", at=at)
+            return text
+        raise FetchFailed(f"{address}: {member} {for_log(text)} {trouble}", at=at)

@@ -1,8 +1,8 @@
 """One fetch at a time per name, whoever asks: threads, event loops, greenlets.
 
-A fetch runs on a daemon thread of its own, which lives exactly as long as the fetch: nothing idles, nothing is to be
-joined at exit. Waiters hold a future that says only "done"; each then asks the core again. So a waiter's deadline or
-cancellation is its own, and nobody is handed another's exception.
+A fetch runs on a daemon thread, which lives as long as there is something to fetch: nothing idles, nothing is to be
+joined at exit. Waiters hold a future of what the steps returned, never of an exception; each then asks the core again.
+So a waiter's deadline or cancellation is its own, and nobody is handed another's exception.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 
 from . import _async
-from ._fetch import Fetch
+from ._fetch import Answer, Fetch, Queue
 from ._transport import Transport
 
 _log = logging.getLogger("tokenguard")
@@ -26,13 +25,24 @@ _log = logging.getLogger("tokenguard")
 class _Flight:
     """A fetch under way, and what its waiters wait for."""
 
-    __slots__ = ("fetch", "future", "lost_at")
+    __slots__ = ("fetch", "future", "lost_at", "stale_at")
 
-    def __init__(self, fetch: Fetch, lost_at: float) -> None:
+    def __init__(self, fetch: Fetch, tick: float) -> None:
         self.fetch = fetch
-        self.lost_at = lost_at
-        self.future: Future[None] = Future()
+        self.lost_at = tick + fetch.limit
+        self.stale_at = tick + fetch.patience  # whoever waited from the beginning waits no more
+        self.future: Future[Answer | None] = Future()
         self.future.set_running_or_notify_cancel()  # from here on no waiter can cancel it
+
+
+class _Line:
+    """Flights of one queue: how many fly, and who waits for a place."""
+
+    __slots__ = ("flying", "waiting")
+
+    def __init__(self) -> None:
+        self.flying = 0
+        self.waiting: deque[_Flight] = deque()
 
 
 class Flights:
@@ -43,20 +53,25 @@ class Flights:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._flying: dict[Hashable, _Flight] = {}
+        self._lines: dict[Hashable, _Line] = {}
         self._threads: deque[threading.Thread] = deque(maxlen=64)  # the latest, for rest()
 
     def start(self, fetch: Fetch) -> None:
         """Start `fetch` beside requests, unless it is under way. Without a thread to run on it is left for later."""
         self._join(fetch, beside=True)
 
-    def wait(self, fetch: Fetch, patience: float | None = None) -> None:
-        """Wait for `fetch`, at most for its patience, or for another."""
-        with suppress(TimeoutError):
-            self._join(fetch).result(fetch.patience if patience is None else patience)
+    def wait(self, fetch: Fetch, patience: float | None = None) -> Answer | None:
+        """Wait for `fetch`, at most for its patience, or for another. None: not in time, or it has no answer."""
+        try:
+            return self._join(fetch).result(fetch.patience if patience is None else patience)
+        except TimeoutError:
+            return None
 
-    async def wait_async(self, fetch: Fetch, patience: float | None = None) -> None:
+    async def wait_async(self, fetch: Fetch, patience: float | None = None) -> Answer | None:
         """The same, without blocking the event loop."""
-        await _async.done(self._join(fetch), fetch.patience if patience is None else patience)
+        future = self._join(fetch)
+        await _async.done(future, fetch.patience if patience is None else patience)
+        return future.result() if future.done() else None
 
     def rest(self, patience: float) -> None:
         """Wait until no thread is left, at most so many seconds.
@@ -72,51 +87,92 @@ class Flights:
             while Path(f"/proc/self/task/{thread.native_id}").exists() and time.monotonic() < until:
                 time.sleep(0.001)
 
-    def _join(self, fetch: Fetch, *, beside: bool = False) -> Future[None]:
+    def _join(self, fetch: Fetch, *, beside: bool = False) -> Future[Answer | None]:
         tick = self._monotonic()
         with self._lock:
             flight = self._flying.get(fetch.name)
             if flight is not None and tick < flight.lost_at:
                 return flight.future
-            flight = self._flying[fetch.name] = _Flight(fetch, tick + fetch.limit)
+            flight = _Flight(fetch, tick)
+            if fetch.queue is not None and not self._takes_place(flight, fetch.queue):
+                return flight.future
+            self._flying[fetch.name] = flight
         thread = threading.Thread(target=self._fly, args=(flight,), name="tokenguard-fetch", daemon=True)
         try:
             thread.start()
             self._threads.append(thread)
         except RuntimeError:  # no threads here (WebAssembly), no more of them, or the interpreter is going down
             if beside:
-                self._land(flight)
+                self._land(flight, None)
+                self._leave(flight)
             else:
                 self._fly(flight)
         except BaseException:  # a signal's exception, such as Ctrl-C: whoever comes next must be able to start one
-            self._land(flight)
+            self._land(flight, None)
+            self._leave(flight)
             raise
         return flight.future
 
     def _fly(self, flight: _Flight) -> None:
+        upcoming: _Flight | None = flight
+        while upcoming is not None:
+            self._run(upcoming)
+            upcoming = self._leave(upcoming)
+
+    def _run(self, flight: _Flight) -> None:
+        answer: Answer | None = None
         try:
             steps = flight.fetch.steps(self._monotonic())
             request = next(steps)
             while True:
                 request = steps.send(self._transport.send(request))
-        except StopIteration:
-            pass
+        except StopIteration as end:
+            answer = end.value
         except Exception:  # noqa: BLE001 - see below
             # A bug of ours. Nothing of a token gets here; and no waiter may hang for it.
             _log.exception("a fetch failed unexpectedly")
         finally:
-            self._land(flight)
+            self._land(flight, answer)
         flight.fetch.landed()
 
-    def _land(self, flight: _Flight) -> None:
+    def _land(self, flight: _Flight, answer: Answer | None) -> None:
         with self._lock:
             if self._flying.get(flight.fetch.name) is flight:
                 del self._flying[flight.fetch.name]
             if not flight.future.done():  # a signal may have landed it while its thread had just begun
-                flight.future.set_result(None)
+                flight.future.set_result(answer)
+
+    def _takes_place(self, flight: _Flight, queue: Queue) -> bool:
+        """Whether it may fly now. Else it waits for a place, or is over if too many do. Under the lock."""
+        line = self._lines.setdefault(queue.name, _Line())
+        if line.flying < queue.places:
+            line.flying += 1
+            return True
+        if len(line.waiting) < queue.length:
+            line.waiting.append(flight)
+            self._flying[flight.fetch.name] = flight
+        else:
+            flight.future.set_result(None)
+        return False
+
+    def _leave(self, flight: _Flight) -> _Flight | None:
+        """Give up a place: to whom it goes, if anybody waits for it. One that waited too long is over."""
+        queue = flight.fetch.queue
+        while queue is not None:
+            with self._lock:
+                line = self._lines.setdefault(queue.name, _Line())
+                if not line.waiting:
+                    line.flying -= 1
+                    break
+                upcoming = line.waiting.popleft()
+            if self._monotonic() < upcoming.stale_at:
+                return upcoming
+            self._land(upcoming, None)
+        return None
 
     def after_fork(self) -> None:
         """In a child process: what was flying never lands here, and a lock that was held stays so."""
         self._lock = threading.Lock()
         self._flying = {}
+        self._lines = {}
         self._threads.clear()

@@ -24,6 +24,7 @@ except ImportError:
 orjson: Any = _installed  # None where the extra is not installed
 
 MAX_DEPTH = 32
+MAX_VALUES = 3000  # an object counts as four: reading one costs as much
 
 
 def json_object(data: bytes) -> dict[str, Any]:
@@ -31,15 +32,17 @@ def json_object(data: bytes) -> dict[str, Any]:
 
     Raises:
         ValueError: not UTF-8, a BOM, not an object, a name twice in one object (escaped spellings too), NaN or
-            Infinity, a number beyond a finite double, a lone surrogate, or nested deeper than `MAX_DEPTH`. Its text is
-            fixed, and it is raised outside of any `except` block: an exception of a parser holds the whole document.
+            Infinity, a number beyond a finite double, a lone surrogate, nested deeper than `MAX_DEPTH`, or more than
+            `MAX_VALUES` (commas and braces in strings counted too). Its text is fixed, and it is raised outside of any
+            `except` block: an exception of a parser holds the whole document.
     """
     value = None
     try:
         text = data.decode("utf-8")
         # A text with few brackets cannot be deep; else look, before a parser recurses.
         flat = text.rfind("{") <= 0 and "[" not in text
-        if flat or data.count(b"{") + data.count(b"[") <= MAX_DEPTH or _depth(data) <= MAX_DEPTH:
+        shallow = flat or data.count(b"{") + data.count(b"[") <= MAX_DEPTH or _depth(data) <= MAX_DEPTH
+        if shallow and (len(data) <= MAX_VALUES or data.count(b",") + 3 * data.count(b"{") < MAX_VALUES):
             value = _plain(text) if orjson is None else _canonical(text, data)
             if value is None:
                 value = _strict(text)
@@ -64,21 +67,29 @@ def _canonical(text: str, data: bytes) -> Any:
 
 def _plain(text: str) -> Any:
     """The value of an object without objects in it, escapes, or numbers of hundreds of digits; else None."""
-    if text.rfind("{") != 0 or "\\" in text or (len(text) >= _LONG and _LONG_NUMBER.search(text[63::64])):
+    if text.rfind("{") != 0 or "\\" in text or _may_have_long_numbers(text):
         return None
     pairs, end = _scanner.raw_decode(text)
     members = dict(pairs)
     return members if len(members) == len(pairs) and end == len(text) else None
 
 
+def _may_have_long_numbers(text: str) -> bool:
+    return len(text) >= _LONG and _LONG_NUMBER.search(text[60::61]) is not None
+
+
 _LONG = 300  # digits; the largest double has 309
-_LONG_NUMBER = re.compile("[0-9]{4}")  # of every 64th character: so many digits in a row show there as four
+_LONG_NUMBER = re.compile("[0-9]{4}")  # of every 61st character: so many digits in a row show there as four
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_LARGE_EXPONENT = re.compile("[0-9][eE][+-]?[0-9]{3}")
 
 
 def _strict(text: str) -> Any:
-    value = _decoder.decode(text)
-    # "\ud800" alone is no character; re-encoding finds it wherever it stands. Few tokens have any escape.
-    if "\\" in text:
+    # A hook for each number takes longer than all the rest; most texts have none that could be too large.
+    odd = _LARGE_EXPONENT.search(text) is not None or _may_have_long_numbers(text)
+    value = (_decoder if odd else _usual_decoder).decode(text)
+    # "\ud800" alone is no character; re-encoding finds it wherever it stands. Few texts escape a surrogate.
+    if "\\" in text and _SURROGATE.search(text):
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
@@ -120,6 +131,7 @@ def _constant(_: str) -> Never:
 
 
 _scanner = json.JSONDecoder(object_pairs_hook=tuple, parse_float=_finite, parse_constant=_constant)
+_usual_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant)
 _decoder = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_integer, parse_constant=_constant
 )

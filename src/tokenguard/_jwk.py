@@ -37,18 +37,25 @@ MAX_RSA_EXPONENT = 2**32
 class Key:
     """A public key of an issuer, ready to verify.
 
-    Two keys are equal if they have the same `kid`, material and algorithms.
+    Two keys are equal if they have the same `kid`, issuer, material and algorithms.
 
     Attributes:
+        issuer: whose it is, where the set says so, as sets do that several issuers share.
         withdrawn: set once the issuer publishes it no more; whatever was proven with it counts no longer.
     """
 
-    __slots__ = ("_verify", "algorithms", "kid", "material", "withdrawn")
+    __slots__ = ("_verify", "algorithms", "issuer", "kid", "material", "withdrawn")
 
     def __init__(
-        self, kid: str | None, algorithms: frozenset[str], material: tuple[object, ...], public: PublicKey
+        self,
+        kid: str | None,
+        algorithms: frozenset[str],
+        material: tuple[object, ...],
+        public: PublicKey,
+        issuer: str | None = None,
     ) -> None:
         self.kid = kid
+        self.issuer = issuer
         self.algorithms = algorithms
         self.material = material
         self._verify = {alg: ALGORITHMS[alg](public) for alg in algorithms}
@@ -69,7 +76,7 @@ class Key:
         return f"<Key kid={self.kid!r} algorithms={sorted(self.algorithms)}>"
 
     def _identity(self) -> tuple[object, ...]:
-        return self.kid, self.algorithms, self.material
+        return self.kid, self.issuer, self.algorithms, self.material
 
 
 def parse_jwk(jwk: object) -> Key:
@@ -83,6 +90,9 @@ def parse_jwk(jwk: object) -> Key:
     kid = jwk.get("kid")
     if "kid" in jwk and type(kid) is not str:
         raise ValueError("kid is not a string")
+    issuer = jwk.get("issuer")
+    if "issuer" in jwk and type(issuer) is not str:
+        raise ValueError("issuer is not a string")
     if any(member in jwk for member in _PRIVATE_MEMBERS):
         raise ValueError("private or symmetric: such a key is not to be published")
     if jwk.get("use", "sig") != "sig":
@@ -99,7 +109,7 @@ def parse_jwk(jwk: object) -> Key:
             raise ValueError("alg does not fit the key, or is unsupported")
         # An issuer may say EdDSA in its key set and Ed25519 in its tokens, or the reverse (RFC 9864 s2.2).
         algorithms = _ED25519 if alg in _ED25519 else frozenset({alg})
-    return Key(kid, algorithms, material, public)
+    return Key(kid, algorithms, material, public, issuer)
 
 
 def _read(jwk: dict[str, Any]) -> tuple[PublicKey, tuple[object, ...], frozenset[str]]:

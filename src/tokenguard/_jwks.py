@@ -52,8 +52,9 @@ class KeySet:
             except ValueError as why:
                 skipped.append(Skipped(kid=for_log(jwk.get("kid") if isinstance(jwk, dict) else None), why=str(why)))
                 continue
-            key = known.get(key, key)  # an unchanged key keeps its object, and all that hangs on it
-            self._keys[key] = key
+            # An unchanged key keeps its object, and all that hangs on it. One that stands twice is one.
+            key = known.get(key, key)
+            key = self._keys.setdefault(key, key)
             for alg in key.algorithms.intersection(issuer.algorithms):
                 self._enter(None, alg, key)
                 if key.kid is not None:

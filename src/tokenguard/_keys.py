@@ -1,4 +1,4 @@
-"""Where the core finds an issuer's key; here, in the configuration. `_remote_keys` is the other place."""
+"""Where the core finds an issuer's key; here, in the configuration, or nowhere. `_remote_keys` is the other place."""
 
 from __future__ import annotations
 
@@ -78,6 +78,31 @@ class StaticKeys:
             "next_refresh": None,
             "last_error": None,
         }
+
+    def after_fork(self) -> None:
+        """Nothing was under way."""
+
+
+class NoKeys:
+    """Of an issuer that is asked about every token."""
+
+    def __init__(self) -> None:
+        self.attend_at = math.inf
+
+    def attend(self, tick: float) -> bool:
+        return True
+
+    def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
+        raise unknown_key(kid, alg)
+
+    def doubt(self, tick: float) -> Fetch | None:
+        return None
+
+    def load(self, tick: float) -> Fetch | None:
+        return None
+
+    def health(self, tick: float) -> dict[str, Any]:
+        return {"state": "unused", "key_ids": [], "age": None, "next_refresh": None, "last_error": None}
 
     def after_fork(self) -> None:
         """Nothing was under way."""

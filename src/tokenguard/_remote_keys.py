@@ -22,7 +22,7 @@ from enum import Enum, auto
 from typing import Any
 
 from ._discovery import Discovery
-from ._fetch import Answer, Fetch, FetchFailed, Request, Steps, get_json, shortened
+from ._fetch import Answer, Fetch, FetchFailed, Request, get_json, shortened
 from ._freshness import kept, lifetime, revalidation
 from ._jwk import Key
 from ._jwks import KeySet
@@ -104,7 +104,7 @@ class RemoteKeys:
         self._due = due
         self._emit = emit
         self._random = random
-        self._discovery = Discovery(issuer)
+        self._discovery = Discovery(issuer) if issuer.jwks_uri is None else None
         self._state = _State()
         self.attend_at = -math.inf
 
@@ -162,8 +162,12 @@ class RemoteKeys:
             "key_ids": [] if state.keys is None else list(names(state.keys.keys)),
             "age": None if state.keys is None else tick - state.confirmed_at,
             "next_refresh": max(0.0, next_at - tick),
-            "last_error": state.trouble or self._discovery.trouble or None,
+            "last_error": state.trouble or self._discovery_trouble or None,
         }
+
+    @property
+    def _discovery_trouble(self) -> str:
+        return "" if self._discovery is None else self._discovery.trouble
 
     def after_fork(self) -> None:
         state = self._state
@@ -185,7 +189,7 @@ class RemoteKeys:
     def _fetch(self, state: _State, cause: _Cause) -> Fetch:
         events: list[Event] = []
 
-        def steps(tick: float) -> Steps:
+        def steps(tick: float) -> Generator[Request, Answer, None]:
             if self._state.fetches != state.fetches:
                 return  # another flight landed between the look and the start
             yield from self._refresh(tick, cause, events)
@@ -198,7 +202,7 @@ class RemoteKeys:
         limit = 4 * self._policy.total_timeout
         return Fetch(name=self, steps=steps, landed=landed, patience=self._policy.patience, limit=limit)
 
-    def _refresh(self, tick: float, cause: _Cause, events: list[Event]) -> Steps:
+    def _refresh(self, tick: float, cause: _Cause, events: list[Event]) -> Generator[Request, Answer, None]:
         before = self._state
         mine = _Underway(cause, tick + 4 * self._policy.total_timeout)
         started = self._state = replace(
@@ -233,13 +237,15 @@ class RemoteKeys:
                 key.withdrawn = True
 
     def _load(self, state: _State, tick: float) -> Generator[Request, Answer, _State]:
-        url = yield from self._discovery.jwks_uri(tick)
+        url = self._issuer.jwks_uri or ""
+        if self._discovery is not None:
+            url = yield from self._discovery.find("jwks_uri", tick)
         # After a failure ask for the whole: it may have been our own question that the server choked on.
         known = revalidation(state.headers) if state.source == url and not state.failures else {}
         try:
             document, answer = yield from get_json(self._policy.request(url, known))
         except FetchFailed as failure:
-            if failure.elsewhere:
+            if failure.elsewhere and self._discovery is not None:
                 self._discovery.forget()  # the issuer may have moved its keys
             raise
         keys = state.keys if document is None else self._read(document, url, state, answer.at)
@@ -286,8 +292,8 @@ class RemoteKeys:
 
     def _told(self, before: _State, after: _State, tick: float) -> Iterator[Event]:
         issuer = self._issuer.url
-        if self._discovery.trouble:
-            yield DiscoveryFailed(issuer=issuer, trouble=self._discovery.trouble)
+        if self._discovery_trouble:
+            yield DiscoveryFailed(issuer=issuer, trouble=self._discovery_trouble)
         if not after.trouble and after.keys is not None:
             yield from self._told_of_keys(before.keys, after.keys, after.fresh_until - after.confirmed_at)
             return

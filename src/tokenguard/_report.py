@@ -16,15 +16,21 @@ _PAUSE = 1.0  # seconds between two warnings for one reason: a flood of bad toke
 
 
 class _OneLine:
-    """Made text only where somebody reads it: most refusals are of a flood, and silent."""
+    """Made text only where somebody reads it: most refusals are of a flood, and silent.
 
-    __slots__ = ("_refused",)
+    It holds no exception: a log record that is kept would keep what its frames hold, the token among it.
+    """
 
-    def __init__(self, refused: RequestRefused) -> None:
-        self._refused = refused
+    __slots__ = ("_detail", "_reason")
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self._reason = reason
+        self._detail = detail
 
     def __str__(self) -> str:
-        return one_line(str(self._refused))
+        return one_line(f"{self._reason}: {self._detail}" if self._detail else str(self._reason))
+
+    __repr__ = __str__
 
 
 class Reporter:
@@ -40,7 +46,9 @@ class Reporter:
 
     def refused(self, refused: RequestRefused) -> None:
         level = logging.DEBUG if refused.reason is Reason.NO_TOKEN else logging.WARNING
-        self._log(level, refused.reason, "refused with %d: %s", refused.status, _OneLine(refused))
+        self._log(
+            level, refused.reason, "refused with %d: %s", refused.status, _OneLine(refused.reason, refused.detail)
+        )
         if self._on_event is not None:
             self._send(events.RequestRefused(reason=refused.reason, issuer=refused.issuer, client_id=refused.client_id))
 
@@ -64,6 +72,14 @@ class Reporter:
             case events.ServingStale(issuer=issuer, age=age, ends_in=ends_in):
                 text = "keys of %s are %.0f s old and stale; 503 in %.0f s"
                 self._log(logging.WARNING, kind, text, issuer, age, ends_in)
+            case events.IntrospectionFailed(issuer=issuer, trouble=trouble, credentials=True):
+                text = "introspection at %s refuses our credentials, and no opaque token can be judged: %s"
+                self._log(logging.ERROR, kind, text, issuer, one_line(trouble))
+            case events.IntrospectionFailed(issuer=issuer, trouble=trouble, pause=pause):
+                text = "introspection at %s failed: %s; paused for %.0f s"
+                self._log(logging.WARNING, kind, text, issuer, one_line(trouble), pause)
+            case events.IntrospectionRecovered(issuer=issuer):
+                _log.info("introspection at %s answers again", issuer)
             case _:
                 pass  # the refusal is logged where it is answered
         self._send(event)
@@ -75,7 +91,7 @@ class Reporter:
                 level = logging.DEBUG
             else:
                 self._quiet_until[kind] = tick + _PAUSE
-        _log.log(level, text, *arguments, exc_info=level >= logging.ERROR)
+        _log.log(level, text, *arguments, exc_info=kind == "on_event")
 
     def _send(self, event: Event) -> None:
         if self._on_event is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-# base64url of "{" and what may follow it in JSON, and then a dot.
-_JWT = re.compile(r"(?:eyJ|eyA|ewo|ew0|ewk)[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_.-]*")
+# base64url of "{" and what may follow it in JSON, and then a dot, or where the text was cut. No run of characters is
+# gone through twice.
+_JWT = re.compile(r"(?:eyJ|eyA|ewo|ew0|ewk)[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_.-]*|\Z)")
+_LOOKED_AT = 512  # characters: more than are shown, and few enough that a text of any length costs the same
 
 
 def for_log(value: object) -> str:
@@ -13,7 +15,9 @@ def for_log(value: object) -> str:
 
     What looks like a JWT is left out: somebody's token may stand where a name was meant to be.
     """
-    text = _JWT.sub("[a token?]", ascii(_JWT.sub("[a token?]", value) if isinstance(value, str) else value))
+    if isinstance(value, str):
+        value = _JWT.sub("[a token?]", value[:_LOOKED_AT])
+    text = _JWT.sub("[a token?]", ascii(value)[:_LOOKED_AT])
     return text if len(text) <= 128 else f"{text[:125]}..."
 
 

@@ -7,17 +7,27 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Protocol, Self
 
 from ._fetch import Answer, Request
 from ._text import for_log
+
+IDLE = 15.0  # seconds for which a connection is kept open; many servers close theirs after 60, some after 5
 
 
 class HttpClient(Protocol):
     """What is used of an `httpx.Client` or `httpx2.Client`."""
 
     def build_request(
-        self, method: str, url: str, *, headers: Any = ..., timeout: Any = ..., extensions: Any = ...
+        self,
+        method: str,
+        url: str,
+        *,
+        content: Any = ...,
+        headers: Any = ...,
+        timeout: Any = ...,
+        extensions: Any = ...,
     ) -> Any: ...
     def send(self, request: Any, *, stream: bool = ..., follow_redirects: Any = ...) -> Any: ...
     def close(self) -> None: ...
@@ -26,109 +36,182 @@ class HttpClient(Protocol):
 class Transport:
     """Sends requests; whatever goes wrong is an `Answer` too.
 
-    A redirect is an answer like any other, never followed. Our own client takes no proxy and no password from the
+    A redirect is an answer like any other, never followed. Our own clients take no proxy and no password from the
     environment. One that the caller gave keeps its own settings, and is the caller's to close.
     """
 
     def __init__(self, client: HttpClient | None, monotonic: Callable[[], float]) -> None:
         self._given = client
-        self._own: HttpClient | None = None
+        self._idle: dict[str, list[_Line]] = {}  # by URL
+        self._tls: Any = None
         self._lock = threading.Lock()
         self._monotonic = monotonic
         self._under_way: set[_Deadline] = set()
         self._closed = False
 
     def send(self, request: Request) -> Answer:
-        client = self._client()
-        if client is None:
+        line = self._take(request)
+        if line is None:
             return self._trouble("the validator is closed")
-        with _Deadline(request.total_timeout) as deadline:
+        with _Deadline(request.total_timeout, line) as deadline:
             self._under_way.add(deadline)
             try:
-                answer = self._exchange(client, request, deadline)
+                answer = self._exchange(line, request, deadline)
             except Exception as error:  # noqa: BLE001 - clients' transports, hooks and TLS raise what they like
                 answer = self._trouble(f"{type(error).__name__} {for_log(str(error))}")
         self._under_way.discard(deadline)
+        if line.client is not self._given:
+            self._give_back(line, request, reusable=answer.trouble is None and not deadline.passed())
         return self._trouble(f"not done within {request.total_timeout} s") if deadline.passed() else answer
 
     def close(self) -> None:
-        """Cut off what is under way and close our client, if there is one. Later requests are told so."""
+        """Cut off what is under way and close our clients, if there are any. Later requests are told so."""
         with self._lock:
             self._closed = True
-            own, self._own = self._own, None
+            idle, self._idle = self._idle, {}
         for deadline in tuple(self._under_way):
             deadline.end()
-        if own is not None:
-            own.close()
+        for line in chain.from_iterable(idle.values()):
+            line.client.close()
 
     def after_fork(self) -> None:
-        """In a child process: the parent's client and lock are not ours to touch."""
+        """In a child process: the parent's clients and lock are not ours to touch."""
         self._lock = threading.Lock()
         self._under_way = set()
-        self._own = None
+        self._idle = {}
 
-    def _exchange(self, client: HttpClient, request: Request, deadline: _Deadline) -> Answer:
+    def _exchange(self, line: _Line, request: Request, deadline: _Deadline) -> Answer:
         connect, other = request.connect_timeout, request.total_timeout
-        # Compressed answers can grow a thousandfold while they are read: ask for none. And for a connection of its own,
-        # so that the deadline can cut it.
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
-        sent = client.build_request(
-            "GET",
+        # Compressed answers can grow a thousandfold while they are read: ask for none.
+        headers = {"Accept": request.accept, "Accept-Encoding": "identity", **request.known}
+        if request.form is None:
+            headers["Connection"] = "close"
+        else:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        if request.authorization is not None:
+            headers["Authorization"] = request.authorization
+        sent = line.client.build_request(
+            "GET" if request.form is None else "POST",
             request.url,
-            headers={**headers, **request.known},
+            content=request.form,
+            headers=headers,
             timeout=(connect, other, other, connect),
-            extensions={"trace": deadline.trace},
+            extensions={"trace": line.trace},
         )
-        response = client.send(sent, stream=True, follow_redirects=False)
+        try:
+            response = line.client.send(sent, stream=True, follow_redirects=False)
+        except Exception:
+            # A server may close a kept connection at the very moment we write to it. To ask about a token changes
+            # nothing: once more, on a new one.
+            if not line.kept or deadline.passed():
+                raise
+            response = line.client.send(sent, stream=True, follow_redirects=False)
         try:
             return self._read(response, request, deadline)
         finally:
             response.close()
 
     def _read(self, response: Any, request: Request, deadline: _Deadline) -> Answer:
+        status = response.status_code
         if response.headers.get("content-encoding", "identity") != "identity":
-            return self._trouble("the answer is compressed, which was not asked for")
+            return self._trouble("the answer is compressed, which was not asked for", status)
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > request.max_bytes:
-                return self._trouble(f"more than {request.max_bytes} bytes")
+                return self._trouble(f"more than {request.max_bytes} bytes", status)
             if deadline.passed():
                 break
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(at=self._monotonic(), status=response.status_code, headers=headers, body=bytes(body))
+        return Answer(at=self._monotonic(), status=status, headers=headers, body=bytes(body))
 
-    def _client(self) -> HttpClient | None:
+    def _take(self, request: Request) -> _Line | None:
         with self._lock:
             if self._closed:
                 return None
             if self._given is not None:
-                return self._given
-            if self._own is None:
-                from http.cookiejar import CookieJar, DefaultCookiePolicy
-
+                return _Line(self._given)
+            if request.form is not None and self._idle.get(request.url):
+                line = self._idle[request.url].pop()
+                line.kept = True
+                return line
+            if self._tls is None:
                 import httpx  # 77 ms: only when something has to be fetched
 
-                # Keys are fetched minutes apart: no connection is worth keeping open.
-                limits = httpx.Limits(max_keepalive_connections=0)
-                no_cookies = CookieJar(policy=DefaultCookiePolicy(allowed_domains=()))
-                self._own = httpx.Client(trust_env=False, follow_redirects=False, limits=limits, cookies=no_cookies)
-            return self._own
+                self._tls = httpx.create_ssl_context(trust_env=False)
+            return _Line(_own_client(self._tls))
 
-    def _trouble(self, text: str) -> Answer:
-        return Answer(at=self._monotonic(), trouble=text)
+    def _give_back(self, line: _Line, request: Request, *, reusable: bool) -> None:
+        """Keep a connection for the next one who asks about a token. Keys are fetched minutes apart: not for them."""
+        if request.form is not None and reusable:
+            with self._lock:
+                if not self._closed:
+                    self._idle.setdefault(request.url, []).append(line)
+                    return
+        line.client.close()
+
+    def _trouble(self, text: str, status: int = 0) -> Answer:
+        return Answer(at=self._monotonic(), status=status, trouble=text)
+
+
+def _own_client(tls: Any) -> HttpClient:
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+    import httpx
+
+    return httpx.Client(
+        verify=tls,
+        trust_env=False,
+        follow_redirects=False,
+        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE),
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
+    )
+
+
+class _Line:
+    """A client, and the connections that it made, to be cut where they take too long.
+
+    Each client of ours has one connection, for one request at a time. Of a given client, which serves many requests,
+    each knows only the connections that it made itself.
+
+    Attributes:
+        kept: whether the connection in use served an earlier request.
+    """
+
+    def __init__(self, client: HttpClient) -> None:
+        self.client = client
+        self.kept = False
+        self._sockets: list[socket.socket] = []
+        self._cut = False
+
+    def trace(self, name: str, info: Mapping[str, Any]) -> None:
+        """Called by httpx: take note of a connection as it is made, and again when it is wrapped in TLS."""
+        if name == "connection.connect_tcp.started":
+            self.kept = False
+            self._sockets.clear()
+        elif name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._sockets.append(info["return_value"].get_extra_info("socket"))
+            if self._cut:
+                self.cut()
+
+    def cut(self) -> None:
+        """Shut the connection down under its reader. It is of no use any more."""
+        self._cut = True
+        for connection in tuple(self._sockets):
+            with suppress(OSError):  # closed meanwhile, or replaced by its TLS twin
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Deadline:
     """Bounds a whole exchange. httpx's timeouts start anew with each byte, and a server may send one at a time.
 
-    Once it is over, the connection is shut down under the reader.
+    Once it is over, the connection is cut.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, line: _Line) -> None:
         self._over = False
         self._until = time.monotonic() + seconds
-        self._connections: list[socket.socket] = []
+        self._line = line
         self._timer = threading.Timer(seconds, self.end)
         self._timer.daemon = True
 
@@ -140,13 +223,6 @@ class _Deadline:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
-    def trace(self, name: str, info: Mapping[str, Any]) -> None:
-        """Called by httpx: take note of the connection as it is made, and again when it is wrapped in TLS."""
-        if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._connections.append(info["return_value"].get_extra_info("socket"))
-            if self._over:
-                self.end()
-
     def passed(self) -> bool:
         """Whether it is over: by the clock too, should the timer not run."""
         return self._over or time.monotonic() > self._until
@@ -154,6 +230,4 @@ class _Deadline:
     def end(self) -> None:
         """It is over now."""
         self._over = True
-        for connection in self._connections:
-            with suppress(OSError):  # closed meanwhile, or replaced by its TLS twin
-                connection.shutdown(socket.SHUT_RDWR)
+        self._line.cut()

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from . import profiles
 from .config import Issuer
 from .errors import ConfigurationError, InsufficientScope, Reason, RequestRefused, Unavailable
+from .introspection import Introspection
 from .requirements import ANY_TOKEN, require
 from .validator import TokenValidator
 
 ACCEPTED, REFUSED, UNDECIDED = 0, 1, 2
-_PROFILES = {profile.name: profile for profile in (profiles.BASE, profiles.RFC9068)}
+_PROFILES = {profile.name: profile for profile in vars(profiles).values() if isinstance(profile, profiles.Profile)}
+_SECRET = "TOKENGUARD_CLIENT_SECRET"  # in the environment; arguments are seen by other users of the machine
 
 _HINTS: Final[Mapping[Reason, str]] = MappingProxyType(
     {
@@ -40,8 +44,11 @@ _HINTS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.UNKNOWN_KEY: "The issuer does not publish that key: a token of another environment, or long withdrawn?",
         Reason.AMBIGUOUS_KEY: "The issuer publishes several keys that fit; each needs a kid of its own.",
         Reason.BAD_SIGNATURE: "The token was changed, or signed with another key under the same name.",
+        Reason.INACTIVE: "The issuer says so: it expired, was revoked, or was never this issuer's.",
         Reason.INSUFFICIENT_SCOPE: "Ask the issuer for a token with the scopes that are missing.",
         Reason.KEYS_UNAVAILABLE: "Nobody can say whether the token is good: the issuer's keys could not be fetched.",
+        Reason.INTROSPECTION_UNAVAILABLE: "Nobody can say whether the token is good: the issuer did not answer.",
+        Reason.INTROSPECTION_CREDENTIALS_REJECTED: "The issuer does not take us for that client: look at its secret.",
     }
 )
 
@@ -87,14 +94,61 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--scope", action="append", default=[], metavar="S", help="a scope the token must have")
     verify.add_argument("--jwks-uri", metavar="URL", help="where the keys are; found by discovery if left out")
     verify.add_argument("--profile", choices=sorted(_PROFILES), default="base", help="what to ask of a token")
+    _add_introspection(verify)
     demo = commands.add_parser("demo", help="protect an app, send it good and bad requests, show what happens")
     demo.add_argument("--serve", action="store_true", help="leave the app running, to be tried with curl")
     return parser
 
 
+def _add_introspection(verify: argparse.ArgumentParser) -> None:
+    introspection = verify.add_argument_group(
+        "introspection (RFC 7662)",
+        f"Opaque tokens are asked about as a client of the issuer, whose secret is read from {_SECRET} in the"
+        " environment or from a file, never from an argument.",
+    )
+    introspection.add_argument("--client-id", metavar="ID", help="the client as which to ask")
+    introspection.add_argument("--client-secret-file", type=Path, metavar="FILE", help="holds its secret")
+    introspection.add_argument("--private-key-file", type=Path, metavar="FILE", help="holds its private key, as PEM")
+    introspection.add_argument("--introspection-endpoint", metavar="URL", help="found by discovery if left out")
+    introspection.add_argument(
+        "--introspect",
+        choices=("opaque", "always", "only"),
+        default="opaque",
+        help="which tokens; opaque ones if left out",
+    )
+
+
+def _introspection(options: argparse.Namespace) -> Introspection | None:
+    if options.client_id is None:
+        return None
+    key, secret = _read(options.private_key_file), _read(options.client_secret_file)
+    if key is None and secret is None:
+        secret = os.environ.get(_SECRET)
+    return Introspection(
+        endpoint=options.introspection_endpoint,
+        client_id=options.client_id,
+        client_secret=secret,
+        private_key=key,
+        policy=options.introspect,
+    )
+
+
+def _read(file: Path | None) -> str | None:
+    try:
+        return None if file is None else file.read_text("utf-8").removesuffix("\n")
+    except (OSError, ValueError) as error:
+        trouble = error.strerror if isinstance(error, OSError) else "no UTF-8"  # and nothing of what is in it
+    raise ConfigurationError(f"{file}: {trouble}")
+
+
 def _verify(options: argparse.Namespace) -> int:
     requirement = require(options.scope, ()) if options.scope else ANY_TOKEN
-    issuer = Issuer(options.issuer, jwks_uri=options.jwks_uri, profile=_PROFILES[options.profile])
+    issuer = Issuer(
+        options.issuer,
+        jwks_uri=options.jwks_uri,
+        profile=_PROFILES[options.profile],
+        introspection=_introspection(options),
+    )
     token = (sys.stdin.read() if options.token is None else options.token).strip()
     with TokenValidator(issuer, audience=options.audience) as validator:
         try:

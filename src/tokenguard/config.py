@@ -16,6 +16,7 @@ from ._fetch import Request
 from ._text import for_log
 from ._urls import parse_url
 from .errors import ConfigurationError
+from .introspection import Introspection
 from .profiles import Profile
 
 
@@ -160,6 +161,7 @@ class Issuer:
         profile: the kind of token it sends.
         leeway: seconds of tolerance between its clock and ours, at most 300.
         max_token_age: seconds after `iat` for which its tokens are accepted at most; then `iat` is required.
+        introspection: how to ask it about tokens that are no JWTs, or may have been revoked (RFC 7662).
         keys: how keys are fetched and kept.
         allow_insecure_http: fetch over http from hosts other than this machine. Whoever is on the path can then sign
             tokens that you accept.
@@ -181,6 +183,7 @@ class Issuer:
     profile: Profile = profiles.BASE
     leeway: float = 30
     max_token_age: float | None = None
+    introspection: Introspection | None = None
     keys: KeyPolicy = KeyPolicy()
     allow_insecure_http: bool = False
 
@@ -188,6 +191,8 @@ class Issuer:
         said: Any = self  # what is annotated need not hold
         if not isinstance(said.url, str) or not said.url:
             raise ConfigurationError(f"an issuer is named by its URL, not by {said.url!r}")
+        if said.introspection is not None and not isinstance(said.introspection, Introspection):
+            raise ConfigurationError("introspection is none: write introspection=Introspection(client_id=..., ...)")
         self._check_source()
         self._check_algorithms(said.algorithms)
         if said.audience is not None:
@@ -205,18 +210,31 @@ class Issuer:
         if said.max_token_age is not None and (not _is_number(said.max_token_age) or said.max_token_age <= 0):
             raise ConfigurationError(f"max_token_age is {said.max_token_age!r}: a number of seconds above 0, or None")
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether keys of this issuer are ever needed: to check its tokens, or its signed answers."""
+        return self.introspection is None or self.introspection.policy != "only" or self.introspection.signed_response
+
     def _check_source(self) -> None:
         named = [name for name in ("jwks", "jwks_uri", "metadata_url") if getattr(self, name) is not None]
         if len(named) > 1:
             raise ConfigurationError(f"keys come from one place: keep one of {' and '.join(named)}")
+        asked = self.introspection
+        endpoint = None if asked is None else asked.endpoint
+        if endpoint is not None:
+            self._check_url("introspection.endpoint", endpoint)
+        if not self.has_keys and self.jwks is not None:
+            raise ConfigurationError('policy="only" asks the issuer about every token and needs no keys: drop jwks')
         if self.jwks is not None:
             jwks: Any = self.jwks
             if not isinstance(jwks, Mapping) or not isinstance(jwks.get("keys"), list):
                 raise ConfigurationError('jwks is a JSON Web Key Set: {"keys": [...]} (RFC 7517 s5)')
             object.__setattr__(self, "jwks", copy.deepcopy(dict(jwks)))
-            return
-        name = named[0] if named else "url"
-        self._check_url(name, getattr(self, name))
+        elif named:
+            self._check_url(named[0], getattr(self, named[0]))
+        from_metadata = (self.has_keys and not named) or (asked is not None and endpoint is None)
+        if from_metadata and self.metadata_url is None:
+            self._check_url("url", self.url)
 
     def _check_url(self, name: str, url: object) -> None:
         try:

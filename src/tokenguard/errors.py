@@ -53,11 +53,15 @@ class Reason(StrEnum):
     NOT_YET_VALID = "not_yet_valid"
     ISSUED_IN_FUTURE = "issued_in_future"
     TOO_OLD = "too_old"
+    REVOKED = "revoked"
 
     # Key and signature (401)
     UNKNOWN_KEY = "unknown_key"
     AMBIGUOUS_KEY = "ambiguous_key"
     BAD_SIGNATURE = "bad_signature"
+
+    # Introspection (401)
+    INACTIVE = "inactive"
 
     # What the route asks (401, 403)
     INSUFFICIENT_SCOPE = "insufficient_scope"
@@ -66,6 +70,8 @@ class Reason(StrEnum):
 
     # Cannot decide (503)
     KEYS_UNAVAILABLE = "keys_unavailable"
+    INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
+    INTROSPECTION_CREDENTIALS_REJECTED = "introspection_credentials_rejected"
 
 
 class TokenGuardError(Exception):

@@ -97,6 +97,30 @@ class KidRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IntrospectionFailed:
+    """An introspection endpoint said nothing about a token; the request gets 503.
+
+    Args:
+        issuer: whose.
+        trouble: what went wrong, for people.
+        credentials: whether it refuses the credentials that we show it: nothing works until somebody mends that.
+        pause: seconds for which it is not asked any more; 0: it is.
+    """
+
+    issuer: str
+    trouble: str
+    credentials: bool
+    pause: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntrospectionRecovered:
+    """An introspection endpoint that was left alone for a while answers again."""
+
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestAccepted:
     """A token passed every check of the validator."""
 
@@ -126,6 +150,8 @@ Event: TypeAlias = (
     | DiscoveryFailed
     | ServingStale
     | KidRefused
+    | IntrospectionFailed
+    | IntrospectionRecovered
     | RequestAccepted
     | RequestRefused
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ._text import for_log
 from .challenge import is_scope_token
-from .errors import ConfigurationError, InsufficientScope
+from .errors import ConfigurationError, InsufficientScope, InvalidToken, Reason
 from .token import AccessToken
 
 
@@ -51,6 +52,28 @@ def require(all_of: Iterable[object], any_of: object) -> Requirement:
     if not requirement.scope:
         raise ConfigurationError("require_scopes names no scope; to accept any valid token use require_token")
     return requirement
+
+
+def require_issuer(token: AccessToken, issuer: str | None) -> None:
+    """Let a token pass only at the address of its own tenant. For handlers that know the tenant by a path parameter.
+
+    Args:
+        token: a validated one.
+        issuer: the URL of the issuer whose tokens are good at this address; None: of nobody.
+
+    Raises:
+        InvalidToken: it is another issuer's; answer 401, as the middleware and the decorators do.
+
+    >>> token = AccessToken(issuer="https://acme.example.com", expires_at=0)
+    >>> require_issuer(token, "https://acme.example.com")
+    >>> require_issuer(token, "https://globex.example.com")
+    Traceback (most recent call last):
+    tokenguard.errors.InvalidToken: wrong_issuer: this address takes tokens of 'https://globex.example.com'
+    """
+    if issuer is None or token.issuer != issuer:
+        refused = InvalidToken(Reason.WRONG_ISSUER, f"this address takes tokens of {for_log(issuer)}")
+        refused.issuer, refused.client_id = token.issuer, token.client_id
+        raise refused
 
 
 def _scopes(names: Iterable[object]) -> tuple[str, ...]:

@@ -12,18 +12,22 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Never, Self
 
-from ._core import Check, Core, Miss
-from ._fetch import Fetch
+from ._core import Check, Core
+from ._fetch import Fetch, Miss
 from ._flight import Flights
+from ._opaque import Select
 from ._report import Reporter
 from ._transport import HttpClient, Transport
+from ._trust import Trusted
 from .challenge import is_challenge_text
 from .config import AnyAudience, Issuer, TokenCache, audiences
 from .errors import ConfigurationError, RequestRefused, Unavailable
 from .events import Event
+from .tenants import TenantIssuers
 from .token import AccessToken
 
 _DEFAULT_CACHE = TokenCache()
+_SERVING = ("fresh", "stale", "unused")
 
 
 class TokenValidator:
@@ -32,13 +36,15 @@ class TokenValidator:
     Build one when the application starts and share it: between threads, event loops and adapters.
 
     Args:
-        issuers: whom to trust, each by URL or as an `Issuer` with options of its own.
+        issuers: whom to trust, each by URL or as an `Issuer` with options of its own; or as `TenantIssuers`.
         audience: the identifier of this API as it stands in the `aud` claim; of several, any match suffices.
             `ANY_AUDIENCE` does without, and accepts tokens that were issued for other APIs.
         realm: what challenges call this API; by default the first audience.
         checks: plain functions that see each validated token, on every request. None accepts; raising `AccessDenied`
             (or another `RequestRefused`) refuses; any other exception propagates, and nothing passes.
         on_event: called with each `tokenguard.events.Event`, on whatever thread it happens; what it raises is logged.
+        select: where several issuers have `introspection`: a plain function from the text of an opaque token to the URL
+            of its issuer (or several, which are asked in turn). A token is shown to nobody else.
         token_cache: how many proven tokens to remember, so that a repeated one costs no signature check; None for none.
         http_client: an `httpx.Client` or `httpx2.Client` to fetch keys with; yours to close.
         clock: seconds since the epoch; for `exp`, `nbf` and `iat`.
@@ -57,10 +63,11 @@ class TokenValidator:
 
     def __init__(
         self,
-        *issuers: str | Issuer,
+        *issuers: str | Issuer | TenantIssuers,
         audience: str | Collection[str] | AnyAudience,
         realm: str | None = None,
         checks: Collection[Check] = (),
+        select: Select | None = None,
         token_cache: TokenCache | None = _DEFAULT_CACHE,
         http_client: HttpClient | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -69,8 +76,8 @@ class TokenValidator:
     ) -> None:
         if not issuers:
             raise ConfigurationError('no issuer to trust: TokenValidator("https://as.example.com", audience=...)')
-        trusted = [issuer if isinstance(issuer, Issuer) else Issuer(issuer) for issuer in issuers]
-        urls = [issuer.url for issuer in trusted]
+        trusted = [issuer if isinstance(issuer, (Issuer, TenantIssuers)) else Issuer(issuer) for issuer in issuers]
+        urls = [issuer.url for issuer in trusted if isinstance(issuer, Issuer)]
         for url in urls:
             if urls.count(url) > 1:
                 raise ConfigurationError(f"issuer {url} is given twice")
@@ -84,6 +91,7 @@ class TokenValidator:
             checks=checks,
             token_cache=token_cache,
             emit=self._reporter.happened,
+            select=select,
         )
         self._transport = Transport(_sync_client(http_client), monotonic)
         self._flights = Flights(self._transport, monotonic)
@@ -117,8 +125,8 @@ class TokenValidator:
         try:
             outcome = self._core.decide(token, self._clock(), self._monotonic())
             while isinstance(outcome, Miss):
-                self._flights.wait(outcome.fetch)
-                outcome = outcome.resume(self._clock(), self._monotonic())
+                answer = self._flights.wait(outcome.fetch)
+                outcome = outcome.resume(answer, self._clock(), self._monotonic())
         except RequestRefused as refused:
             self.refuse(refused)
             raise
@@ -134,8 +142,8 @@ class TokenValidator:
         try:
             outcome = self._core.decide(token, self._clock(), self._monotonic())
             while isinstance(outcome, Miss):
-                await self._flights.wait_async(outcome.fetch)
-                outcome = outcome.resume(self._clock(), self._monotonic())
+                answer = await self._flights.wait_async(outcome.fetch)
+                outcome = outcome.resume(answer, self._clock(), self._monotonic())
         except RequestRefused as refused:
             self.refuse(refused)
             raise
@@ -175,21 +183,24 @@ class TokenValidator:
     @property
     def ready(self) -> bool:
         """Whether each issuer has keys to serve with, fresh or stale. Fetches nothing."""
-        return all(health["state"] in ("fresh", "stale") for health in self.health().values())
+        return all(health["state"] in _SERVING for health in self.health().values())
 
     def health(self) -> dict[str, dict[str, Any]]:
         """How each issuer's keys are, by its URL, as plain data. Fetches nothing.
 
         Returns:
             For each: `state` (`cold`: never fetched; `fresh`; `stale`: past its lifetime, still serving; `down`:
-            nothing to serve with), `key_ids`, `age` and `next_refresh` in seconds, `last_error`.
+            nothing to serve with; `unused`: the issuer is asked about every token), `key_ids`, `age` and `next_refresh`
+            in seconds, `last_error`. With introspection also `introspection`: its `state` (`ready`, or `paused` after
+            failures), `next_try` in seconds, `last_error`. Of tenants, those in use lately.
 
         >>> validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
         >>> validator.health()["https://as.example.com"]["state"], validator.ready
         ('cold', False)
         """
         tick = self._monotonic()
-        return {url: trusted.keys.health(tick) for url, trusted in self._core.trusted.items()}
+        known = self._core.trust.known().items()
+        return {url: _health(trusted, tick) for url, trusted in known}
 
     def refuse(self, refused: RequestRefused) -> None:
         """For adapters: name our realm in a refusal, and log it. What `validate` raises went through here already."""
@@ -198,7 +209,10 @@ class TokenValidator:
 
     def seconds_left(self, token: AccessToken) -> float:
         """For adapters that hold a connection open: how long this token may still be used, leeway included."""
-        issuer = self._core.trusted[token.issuer].issuer
+        trusted = self._core.trust.find(token.issuer)
+        if trusted is None:  # of a tenant that is none of ours any more
+            return 0.0
+        issuer = trusted.issuer
         ends_at = token.expires_at
         if issuer.max_token_age is not None and token.issued_at is not None:
             ends_at = min(ends_at, token.issued_at + issuer.max_token_age)
@@ -219,12 +233,12 @@ class TokenValidator:
 
     def _missing(self) -> list[Fetch]:
         tick = self._monotonic()
-        found = [trusted.keys.load(tick) for trusted in self._core.trusted.values()]
+        found = [trusted.keys.load(tick) for trusted in self._core.trust.named.values()]
         return [fetch for fetch in found if fetch is not None]
 
     def _require_ready(self) -> None:
         for url, health in self.health().items():
-            if health["state"] not in ("fresh", "stale"):
+            if health["state"] not in _SERVING:
                 trouble = health["last_error"] or "its keys did not come in time"
                 raise Unavailable(detail=f"{url}: {trouble}", retry_after=max(1, math.ceil(health["next_refresh"])))
 
@@ -240,6 +254,11 @@ class TokenValidator:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _health(trusted: Trusted, tick: float) -> dict[str, Any]:
+    health = trusted.keys.health(tick)
+    return health if trusted.introspector is None else {**health, "introspection": trusted.introspector.health(tick)}
 
 
 def _require_callables(**said: Any) -> None:

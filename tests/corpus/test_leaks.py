@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator, Set
 
@@ -235,3 +236,15 @@ def test_a_check_that_refuses_says_what_it_chose_to_say(caplog: pytest.LogCaptur
         guard.validate(forge())
     assert [record.getMessage() for record in caplog.records] == ["refused with 403: access_denied: suspended"]
     assert "suspended" not in str(answer(refused.value))
+
+
+def test_a_log_record_holds_text_and_no_frame(caplog: pytest.LogCaptureFixture) -> None:
+    judge = validator()
+    caplog.clear()
+    with pytest.raises(InvalidToken):
+        judge.validate("x.y.z")
+    (record,) = caplog.records
+    assert isinstance(record.args, tuple)
+    _, text = record.args
+    assert repr(text) == str(text) == "malformed: header: not canonical base64url"
+    assert {type(held) for held in gc.get_referents(text)} <= {Reason, str, type}

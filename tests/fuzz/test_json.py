@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ways import WAYS, by
-from tokenguard._json import MAX_DEPTH, _canonical, _plain, json_object
+from tests.ways import WAYS, Way, by
+from tokenguard._json import MAX_DEPTH, MAX_VALUES, _canonical, _plain, json_object
 
 
 class Refused(Exception):
@@ -101,6 +101,29 @@ NEARLY_JSON = st.lists(
     ),
     max_size=25,
 ).map("".join)  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("unit", "most"),
+    [("1", 2997), ('"a,b"', 1498), ("{}", 749), ('{"a":1}', 749)],
+    ids=["number", "comma", "{}", "object"],
+)
+def test_there_are_no_more_values_than_can_be_read_in_a_millisecond(unit: str, most: int, way: Way) -> None:
+    with by(way):
+        for count in (most, most + 1):
+            text = f'{{"{"a" * MAX_VALUES}":[{",".join([unit] * count)}]}}'.encode()
+            if count == most:
+                assert json_object(text) == json.loads(text)
+            else:
+                with pytest.raises(ValueError, match="not a strict JSON object"):
+                    json_object(text)
+
+
+def test_a_short_text_may_have_as_many_values_as_fit() -> None:
+    text = b'{"a":[' + b",".join([b"{}"] * 900) + b"]}"
+    assert len(text) < MAX_VALUES
+    assert json_object(text) == json.loads(text)
 
 
 @given(OBJECTS, st.booleans(), st.sampled_from([None, 1, "\t"]))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.forge import NOW, validator
-from tokenguard import Challenge, InvalidToken, Issuer
+from tokenguard import Challenge, InvalidToken, Issuer, _text
 from tokenguard._claims import ClaimRules, read_claims
 
 VALIDATOR = validator()
@@ -145,3 +145,35 @@ def test_the_challenge_of_a_refusal_holds_nothing_of_the_token(token: str) -> No
         "error": "invalid_token",
         "error_description": "The access token is invalid",
     }
+
+
+class _Counted:
+    """A pattern that notes how much text it was given."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.longest = 0
+
+    def sub(self, to: str, text: str) -> str:
+        self.longest = max(self.longest, len(text))
+        return self.pattern.sub(to, text)
+
+
+@pytest.mark.parametrize("value", ["eyJ" * 5000, "ewo" * 5000, ["eyJ" * 5000], ["a"] * 5000, "\x00" * 5000])
+def test_what_a_log_line_costs_does_not_grow_with_the_text(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = _Counted(_text._JWT)
+    monkeypatch.setattr(_text, "_JWT", counted)
+    assert len(_text.for_log(value)) <= 128
+    assert 0 < counted.longest <= 512
+
+
+def test_the_search_for_tokens_goes_through_no_run_of_characters_twice() -> None:
+    assert "}+" in _text._JWT.pattern
+
+
+@pytest.mark.parametrize("length", [8, 300, 511, 512, 513, 5000])
+def test_a_token_that_is_cut_is_left_out_too(length: int) -> None:
+    token = ("eyJhbGciOiJSUzI1NiJ9" * 300)[:length] + ".e30.c2ln"
+    for value in (token, [token], {"a": token}, f"see {token}"):
+        assert "eyJhbGci" not in _text.for_log(value)
+        assert "[a token?]" in _text.for_log(value)

@@ -564,7 +564,7 @@ def test_a_check_that_fails_or_gives_no_clear_answer_never_lets_a_request_throug
         return outcome
 
     validator = TokenValidator(
-        *(trust.issuer for trust in make_validator()._core.trusted.values()),
+        *(trust.issuer for trust in make_validator()._core.trust.named.values()),
         audience="https://api.example.com",
         checks=(broken,),
         clock=lambda: NOW,

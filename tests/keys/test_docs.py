@@ -68,7 +68,7 @@ def test_each_field_of_the_policy_stands_there_with_its_default() -> None:
     assert documented == {field.name: field.default for field in dataclasses.fields(KeyPolicy)}
 
 
-def test_each_event_stands_there() -> None:
+def test_each_event_stands_there_or_in_the_page_on_introspection() -> None:
     assert list(_table("| event | when |")) == [
         "KeysRefreshed",
         "KeySkipped",
@@ -79,7 +79,8 @@ def test_each_event_stands_there() -> None:
         "RequestAccepted",
         "RequestRefused",
     ]
-    assert set(_table("| event | when |")) == {event.__name__ for event in typing.get_args(events.Event)}
+    names = {event.__name__ for event in typing.get_args(events.Event)}
+    assert set(_table("| event | when |")) == {name for name in names if not name.startswith("Introspection")}
 
 
 def test_the_picture_is_sound_and_has_the_numbers_of_the_policy() -> None:

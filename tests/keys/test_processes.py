@@ -37,15 +37,11 @@ def test_after_a_fork_nothing_of_the_parents_is_waited_for(stage: Stage, issuer:
     stage.tick.now += 290
     assert stage.status(token) == 200
     issuer.wait_for_requests("/jwks")
-    client = stage.validator._transport._own
     stage.validator._after_fork()
     assert stage.status(token) == 200
     issuer.wait_for_requests("/jwks", 2)
     issuer.recover()
     settle()
-    assert stage.validator._transport._own is not client
-    assert client is not None
-    client.close()
 
 
 @pytest.mark.parametrize("way", ["thread", "asyncio", "trio", "refresh"])

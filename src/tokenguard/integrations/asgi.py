@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from contextlib import suppress
+from inspect import iscoroutinefunction
 from typing import Any
 
 from .. import _async
 from ..errors import ConfigurationError, MissingToken, RequestRefused
+from ..requirements import require_issuer
 from ..token import AccessToken
 from ..validator import TokenValidator
 from ._common import TOKEN_KEY, VERDICT_KEY, PublicPaths, Verdict, answer, bearer_token, name_and_log
@@ -36,22 +38,35 @@ class TokenGuardMiddleware:
         public: paths that need no token and where none is looked at: exact decoded paths below the mount, or
             `"/static/*"` for a subtree. Everything else is protected whatever its method, CORS preflights too: put
             CORS middleware outside of this one.
+        issuer_of: where tenants have issuers and addresses of their own: a plain function from the scope to the URL of
+            the issuer whose tokens are good there, None if nobody's are. One tenant's token is then refused at
+            another's address.
 
     Raises:
-        ConfigurationError: `public` or `validator` is not usable.
+        ConfigurationError: an argument is not usable.
 
     Not checked: scopes; ask for those on the route.
     """
 
     def __init__(
-        self, app: ASGIApp, validator: TokenValidator, *, required: bool = True, public: Collection[str] = ()
+        self,
+        app: ASGIApp,
+        validator: TokenValidator,
+        *,
+        required: bool = True,
+        public: Collection[str] = (),
+        issuer_of: Callable[[Scope], str | None] | None = None,
     ) -> None:
         if isinstance(validator, type) or not hasattr(validator, "validate_async"):
             raise ConfigurationError(f"validator is {validator!r}: pass a TokenValidator")
         if type(required) is not bool:
             raise ConfigurationError(f"required is {required!r}: True or False")
+        said: object = issuer_of  # what is annotated need not hold
+        if said is not None and (not callable(said) or iscoroutinefunction(said)):
+            raise ConfigurationError(f"issuer_of is {issuer_of!r}: give a plain function of the scope")
         self.app = app
         self.validator = validator
+        self._issuer_of = issuer_of
         self._required = required
         paths = PublicPaths(public)
         self._public = paths if public else None
@@ -68,6 +83,8 @@ class TokenGuardMiddleware:
         try:
             text = self._credentials(scope)
             token = None if text is None else await self.validator.validate_async(text)
+            if self._issuer_of is not None and token is not None:
+                self._require_issuer(token, self._issuer_of(scope))
         except RequestRefused as refused:
             await _refuse(refused, scope, send)
             return
@@ -93,6 +110,13 @@ class TokenGuardMiddleware:
 
     def announce(self, scope: Scope, token: AccessToken | None) -> None:
         """For middleware of a framework: tell the scope in the framework's own words too."""
+
+    def _require_issuer(self, token: AccessToken, issuer: str | None) -> None:
+        try:
+            require_issuer(token, issuer)
+        except RequestRefused as refused:
+            self.validator.refuse(refused)
+            raise
 
     def _credentials(self, scope: Scope) -> bytes | None:
         """The token's text; None where a request may come without."""

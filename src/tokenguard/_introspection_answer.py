@@ -1,0 +1,110 @@
+"""What an introspection endpoint answered (RFC 7662 s2.2, RFC 9701 s5), read as strictly as a token. No state."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ._claims import ClaimRules, read_claims
+from ._fetch import Answer
+from ._freshness import retry_after
+from ._json import json_object
+from ._jws import Header
+from ._text import for_log
+from .errors import InvalidToken, Reason
+from .introspection import Introspection
+from .token import AccessToken
+
+JSON = "application/json"
+SIGNED = "application/token-introspection+jwt"
+SIGNED_TYPE = "token-introspection+jwt"
+MAX_AGE = 60  # seconds since a signed answer was made: ours was asked for a moment ago
+
+_TOKEN_TYPES = ("bearer", "access_token")
+
+
+class Trouble(NamedTuple):
+    """Why an answer says nothing about the token.
+
+    `outage`: the endpoint itself is in trouble, or has no ear for us; a caller's token cannot cause that.
+    `credentials`: it does not take us for who we say we are.
+    """
+
+    text: str
+    outage: bool = False
+    credentials: bool = False
+    retry_after: float = 0.0
+
+
+def trouble_of(answer: Answer) -> Trouble | None:
+    """What is wrong with an answer; None where it tells of the token."""
+    if answer.trouble is not None:
+        return Trouble(answer.trouble, outage=answer.status == 0 or answer.status >= 500)
+    if answer.status == 200 or is_unsupported(answer):
+        return None
+    error = _error(answer)
+    text = f"status {answer.status}" + (f", error {for_log(error)}" if error else "")
+    later = retry_after(answer.headers)
+    if answer.status in (401, 403) or error == "invalid_client":
+        return Trouble(text, outage=error == "invalid_client", credentials=True, retry_after=later)
+    return Trouble(text, outage=answer.status >= 500, retry_after=later)
+
+
+def is_unsupported(answer: Answer) -> bool:
+    """Whether the server will never say anything about such a token (RFC 7009 s2.2.1, which servers use here too)."""
+    return answer.status == 400 and _error(answer) == "unsupported_token_type"
+
+
+def _error(answer: Answer) -> str:
+    try:
+        error = json_object(answer.body).get("error")
+    except ValueError:
+        return ""
+    return error if type(error) is str else ""
+
+
+def read_signed(payload: dict[str, Any], header: Header, rules: ClaimRules, asked: Introspection, now: float) -> Any:
+    """The members in a signed answer (RFC 9701 s5), whose signature somebody else has checked.
+
+    Raises:
+        ValueError: it is no answer to us, of this issuer, of now.
+    """
+    aud: Any = payload.get("aud")
+    iat: Any = payload.get("iat")
+    exp: Any = payload.get("exp", now)
+    leeway = rules.issuer.leeway
+    if header.typ != SIGNED_TYPE:
+        raise ValueError(f"typ is {for_log(header.typ)}, not {SIGNED_TYPE}")
+    if payload.get("iss") != rules.issuer.url:
+        raise ValueError(f"iss is {for_log(payload.get('iss'))}")
+    if asked.client_id is None or asked.client_id not in (aud if type(aud) is list else [aud]):
+        raise ValueError(f"aud is {for_log(aud)}, not us")
+    if not _is_number(iat) or not now - MAX_AGE - leeway <= iat <= now + leeway:
+        raise ValueError("iat is missing, or it was not made now")
+    if not _is_number(exp) or exp + leeway < now:
+        raise ValueError("exp is past")
+    return payload.get("token_introspection")
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def read_active(members: dict[str, Any], rules: ClaimRules, asked: Introspection) -> AccessToken:
+    """The facts about a token of which the server says that it is active.
+
+    Raises:
+        InvalidToken: it is not active, or what the server says of it does not let it pass here.
+    """
+    if members.get("active") is not True:
+        raise InvalidToken(Reason.INACTIVE, "the issuer says that it is not active")
+    kind = members.get("token_type")
+    if type(kind) is str:
+        if kind.lower() not in _TOKEN_TYPES:
+            raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"token_type is {for_log(kind)}")
+    elif "token_type" in members:
+        raise InvalidToken(Reason.MALFORMED_CLAIM, "token_type is no string")
+    elif asked.allow_missing_aud and not asked.allow_missing_token_type:
+        raise InvalidToken(Reason.WRONG_TOKEN_KIND, "no token_type, which allow_missing_aud requires")
+    if "iss" in members and members["iss"] not in (rules.issuer.url, *rules.issuer.profile.issuer_aliases):
+        raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(members['iss'])}")
+    return read_claims({name: value for name, value in members.items() if name != "active"}, rules)

@@ -1,0 +1,330 @@
+"""Asking one issuer about tokens: what is remembered of its answers, and whether it is worth asking now. No I/O.
+
+Of an answer, facts are remembered and no decisions: times are looked at each time. A token that the issuer does not
+know is remembered apart and for a short time, so that junk evicts nothing. Trouble is never remembered as an answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from ._breaker import Breaker
+from ._cache import Generations
+from ._claims import ClaimRules, untimely, validity
+from ._client_auth import client_auth
+from ._discovery import Discovery
+from ._fetch import Answer, Fetch, FetchFailed, Miss, Queue, Request
+from ._introspection_answer import (
+    JSON,
+    SIGNED,
+    is_unsupported,
+    read_active,
+    read_signed,
+    trouble_of,
+)
+from ._json import json_object
+from ._jws import parse_jws, read_payload
+from ._keys import Keys
+from .errors import InvalidToken, Reason, Unavailable
+from .events import Event, IntrospectionFailed, IntrospectionRecovered
+from .introspection import Introspection
+from .token import AccessToken
+
+FAILURES = 5  # in a row, until the endpoint is left alone
+PAUSE_FIRST, PAUSE_MOST = 1.0, 30.0  # seconds
+ANSWER_BYTES = 16 * 1024 * 1024  # of all remembered answers
+WAITING = 32  # requests in line, per call that may be under way
+
+
+class Standing(NamedTuple):
+    """What the issuer said of an active token; until which tick that is remembered; from when until when it is good."""
+
+    token: AccessToken
+    until: float
+    begins: float
+    ends: float
+
+
+class _Refusal(NamedTuple):
+    """What the issuer said of a token that does not pass, and until which tick that is remembered."""
+
+    until: float
+    reason: Reason
+    detail: str
+
+
+class _Question(NamedTuple):
+    """A token, and by which rules to read what is said of it."""
+
+    text: bytes
+    digest: bytes
+    rules: ClaimRules
+
+
+class Introspector:
+    """Asks one issuer.
+
+    Args:
+        rules: what is asked of its tokens.
+        asked: how to ask.
+        keys: its keys, for signed answers.
+        emit: told of what happens.
+        random: a number from 0 to 1, so that a fleet does not come back in step.
+    """
+
+    def __init__(
+        self,
+        rules: ClaimRules,
+        asked: Introspection,
+        keys: Keys,
+        emit: Callable[[Event], None],
+        random: Callable[[], float],
+    ) -> None:
+        issuer = rules.issuer
+        self.policy = asked.policy
+        self._asked = asked
+        self._keys = keys
+        self._emit = emit
+        # An answer has RFC 7662's members, whatever the provider's JWTs are like.
+        plain = replace(
+            issuer.profile, required=(), kind=(), scopes=("scope",), client=("client_id",), audience=("aud",)
+        )
+        self._rules = ClaimRules(
+            issuer=replace(issuer, profile=plain),
+            audience=rules.audience,
+            aud_optional=asked.allow_missing_aud,
+            exp_optional=asked.allow_missing_exp,
+        )
+        # Of a JWT that has been proven, it is enough to know that it still stands.
+        self._lenient = replace(self._rules, aud_optional=True, exp_optional=True)
+        self._discovery = Discovery(issuer) if asked.endpoint is None else None
+        self._auth = client_auth(asked, issuer.url)
+        self._active: Generations[Standing] = Generations(entries=asked.entries, weight=ANSWER_BYTES)
+        self._refused: Generations[_Refusal] = Generations(entries=asked.entries, weight=asked.entries)
+        self._breaker = Breaker(failures=FAILURES, pause_first=PAUSE_FIRST, pause_most=PAUSE_MOST, random=random)
+        self._queue = Queue(name=self, places=asked.in_flight, length=asked.in_flight * WAITING)
+        self._trouble = ""
+
+    def judge(self, text: bytes, digest: bytes, now: float, tick: float) -> Standing | Miss[Standing]:
+        """What the issuer says of a token that only it can read.
+
+        Raises:
+            InvalidToken: it is not active, or may not pass here.
+            Unavailable: nobody can say.
+        """
+        return self._look(_Question(text, digest, self._rules), now, tick)
+
+    def confirm(
+        self, token: AccessToken, text: bytes, digest: bytes, now: float, tick: float
+    ) -> Standing | Miss[Standing]:
+        """Whether a JWT that was proven still stands. Where the issuer has narrowed its scopes, those count.
+
+        Raises:
+            InvalidToken: it is not active, or the issuer speaks of another token.
+            Unavailable: nobody can say.
+        """
+        outcome = self._look(_Question(text, digest, self._lenient), now, tick)
+        if isinstance(outcome, Miss):
+            return outcome.then(lambda standing, now, tick: _both(token, standing))
+        return _both(token, outcome)
+
+    def health(self, tick: float) -> dict[str, Any]:
+        """State and last error, as plain data."""
+        wait = self._breaker.wait(tick)
+        state = "paused" if wait or self._breaker.open else "ready"
+        return {"state": state, "next_try": wait, "last_error": self._trouble or None}
+
+    def after_fork(self) -> None:
+        """In a child process: nothing of the parent's is under way here."""
+        self._active.after_fork()
+        self._refused.after_fork()
+        self._breaker.after_fork()
+
+    def _look(self, question: _Question, now: float, tick: float) -> Standing | Miss[Standing]:
+        standing = self._active.get(question.digest)
+        if standing is not None and tick < standing.until:
+            return self._timely(standing, now)
+        refusal = self._refused.get(question.digest)
+        if refusal is not None and tick < refusal.until:
+            raise self._refusing(refusal.reason, refusal.detail)
+        if self._breaker.wait(tick):
+            raise self._unavailable(self._trouble, tick)
+        return Miss(
+            fetch=self._fetch(question, now),
+            resume=lambda answer, now, tick: self._hear(answer, question, now, tick),
+        )
+
+    def _hear(
+        self, answer: Answer | None, question: _Question, now: float, tick: float, attempt: int = 0
+    ) -> Standing | Miss[Standing]:
+        if answer is None:
+            raise self._unavailable("no answer in time", tick)
+        trouble = trouble_of(answer)
+        if trouble is not None:
+            reason = Reason.INTROSPECTION_CREDENTIALS_REJECTED if trouble.credentials else None
+            raise self._unavailable(trouble.text, tick, reason=reason, retry_after=trouble.retry_after)
+        try:
+            if is_unsupported(answer):
+                raise InvalidToken(Reason.INACTIVE, "the issuer does not introspect such tokens")
+            members = self._members(answer.body, now, tick, attempt)
+            if isinstance(members, Fetch):
+                again = attempt + 1
+                return Miss(
+                    fetch=members,
+                    resume=lambda _, now, tick: self._hear(answer, question, now, tick, again),
+                )
+            token = read_active(members, question.rules, self._asked)
+        except InvalidToken as refused:
+            until = tick + self._asked.inactive_lifetime
+            if until > tick:
+                self._refused.put(question.digest, _Refusal(until, refused.reason, refused.detail), 1)
+            refused.issuer = self._rules.issuer.url
+            raise
+        standing = Standing(token, self._until(token, now, tick), *validity(token, self._rules.issuer))
+        if standing.until > tick:
+            self._active.put(question.digest, standing, len(answer.body))
+        return self._timely(standing, now)
+
+    def _until(self, token: AccessToken, now: float, tick: float) -> float:
+        if math.isinf(token.expires_at):
+            return tick
+        return tick + min(self._asked.lifetime, token.expires_at - now)
+
+    def _timely(self, standing: Standing, now: float) -> Standing:
+        if not standing.begins <= now < standing.ends:
+            refused = untimely(standing.token, self._rules.issuer, now)
+            raise self._refusing(refused.reason, refused.detail)
+        return standing
+
+    def _refusing(self, reason: Reason, detail: str) -> InvalidToken:
+        refused = InvalidToken(reason, detail)
+        refused.issuer = self._rules.issuer.url
+        return refused
+
+    def _members(self, body: bytes, now: float, tick: float, attempt: int) -> dict[str, Any] | Fetch:
+        """The members of an answer, or the keys to fetch first.
+
+        Raises:
+            Unavailable: it is no such answer.
+        """
+        try:
+            members: Any = self._signed(body, now, tick, attempt) if self._asked.signed_response else json_object(body)
+            if isinstance(members, Fetch):
+                return members
+            if type(members) is not dict:
+                raise ValueError("it has no token_introspection")
+        except ValueError as error:
+            trouble = str(error)
+        else:
+            return members
+        raise self._unavailable(f"the answer is of no use: {trouble}", tick)
+
+    def _signed(self, body: bytes, now: float, tick: float, attempt: int) -> Any:
+        try:
+            header, payload, signed, signature = parse_jws(body.strip(), {})
+            members = read_signed(read_payload(payload), header, self._rules, self._asked, now)
+            if header.alg not in self._rules.issuer.algorithms:
+                raise ValueError("it is signed with another algorithm than the issuer's")
+            key = self._keys.find(header.kid, header.alg, tick, attempt=attempt)
+        except InvalidToken as refused:  # said of the answer, not of the caller's token
+            trouble = str(refused)
+        else:
+            if isinstance(key, Fetch):
+                return key
+            if key.verify(header.alg, signed, signature):
+                return members
+            trouble = "its signature does not hold"
+        raise ValueError(f"not signed by the issuer: {trouble}")
+
+    def _fetch(self, question: _Question, now: float) -> Fetch:
+        events: list[Event] = []
+
+        def steps(tick: float) -> Generator[Request, Answer, Answer | None]:
+            if not self._breaker.enter(tick):
+                return None  # it opened while this one stood in line
+            answer = yield from self._call(question.text, now, tick)
+            self._learn(answer, events)
+            return answer
+
+        def landed() -> None:
+            for event in events:
+                self._emit(event)
+
+        asked = self._asked
+        # Two metadata documents and a call, and what it may have to wait in line.
+        limit = asked.patience + 4 * asked.total_timeout
+        return Fetch(
+            name=(self, question.digest),
+            steps=steps,
+            landed=landed,
+            patience=asked.patience,
+            limit=limit,
+            queue=self._queue,
+        )
+
+    def _call(self, text: bytes, now: float, tick: float) -> Generator[Request, Answer, Answer]:
+        asked = self._asked
+        endpoint = asked.endpoint or ""
+        if self._discovery is not None:
+            try:
+                endpoint = yield from self._discovery.find("introspection_endpoint", tick)
+            except FetchFailed as failure:
+                return Answer(at=failure.at, trouble=str(failure))
+        members, authorization = self._auth(now)
+        form = {"token": text.decode("ascii"), "token_type_hint": "access_token", **members}
+        return (
+            yield Request(
+                url=endpoint,
+                accept=SIGNED if asked.signed_response else JSON,
+                form=urlencode(form).encode("ascii"),
+                authorization=authorization,
+                connect_timeout=asked.connect_timeout,
+                total_timeout=asked.total_timeout,
+                max_bytes=asked.max_bytes,
+            )
+        )
+
+    def _learn(self, answer: Answer, events: list[Event]) -> None:
+        issuer = self._rules.issuer.url
+        trouble = trouble_of(answer)
+        if trouble is None:
+            self._trouble = ""
+        else:
+            self._trouble = trouble.text
+        if trouble is None or not trouble.outage:
+            if self._breaker.succeeded():
+                events.append(IntrospectionRecovered(issuer=issuer))
+        else:
+            self._breaker.failed(answer.at)
+        if trouble is not None:
+            events.append(
+                IntrospectionFailed(
+                    issuer=issuer,
+                    trouble=trouble.text,
+                    credentials=trouble.credentials,
+                    pause=self._breaker.wait(answer.at),
+                )
+            )
+
+    def _unavailable(
+        self, detail: str, tick: float, *, reason: Reason | None = None, retry_after: float = 0.0
+    ) -> Unavailable:
+        wait = max(1.0, self._breaker.wait(tick), min(retry_after, PAUSE_MOST))
+        refused = Unavailable(reason or Reason.INTROSPECTION_UNAVAILABLE, detail, retry_after=math.ceil(wait))
+        refused.issuer = self._rules.issuer.url
+        return refused
+
+
+def _both(token: AccessToken, standing: Standing) -> Standing:
+    """What a JWT says of itself, as far as the issuer still stands to it."""
+    said = standing.token
+    for name in ("subject", "client_id", "token_id"):
+        if getattr(said, name) not in (None, getattr(token, name)):
+            raise InvalidToken(Reason.INACTIVE, f"the issuer speaks of another {name}")
+    if "scope" in said.claims and not token.scopes <= said.scopes:
+        token = replace(token, scopes=token.scopes & said.scopes)
+    return standing._replace(token=token)

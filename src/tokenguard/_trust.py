@@ -1,0 +1,223 @@
+"""Whom we trust: each issuer with the rules for its tokens, its keys, and how to ask it. Found by the exact `iss`."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ._claims import ClaimRules
+from ._fetch import Fetch
+from ._introspector import Introspector
+from ._jwk import Key
+from ._jwks import KeySet
+from ._keys import Keys, NoKeys, StaticKeys
+from ._remote_keys import RemoteKeys
+from .config import AnyAudience, Issuer, audiences
+from .errors import ConfigurationError, InvalidToken, Reason
+from .events import Event, KeySkipped
+from .tenants import PLACEHOLDER, TenantIssuers
+from .token import AccessToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """An issuer with its keys, the rules for its tokens, and how to ask it about them."""
+
+    issuer: Issuer
+    rules: ClaimRules
+    keys: Keys
+    introspector: Introspector | None
+
+
+class Trust:
+    """All issuers: those that are named, and those of tenants as they come.
+
+    Args:
+        issuers: whom to trust.
+        audience: ours, for issuers that name none of their own; None for any.
+        due: where key stores leave fetches that nobody waits for.
+        emit: told of what happens.
+        random: a number from 0 to 1, so that a fleet does nothing in step.
+
+    Attributes:
+        introspecting: those that can be asked about opaque tokens, as far as they are named.
+        tenants: whether there are issuers that are not named.
+    """
+
+    def __init__(
+        self,
+        issuers: Iterable[Issuer | TenantIssuers],
+        *,
+        audience: frozenset[str] | None,
+        due: deque[Fetch],
+        emit: Callable[[Event], None],
+        random: Callable[[], float],
+    ) -> None:
+        self._audience = audience
+        self._due = due
+        self._emit = emit
+        self._random = random
+        named = [issuer for issuer in issuers if isinstance(issuer, Issuer)]
+        self.tenants = tuple(_Tenants(self, like) for like in issuers if isinstance(like, TenantIssuers))
+        self.named: Mapping[str, Trusted] = {issuer.url: self.trusted(issuer) for issuer in named}
+        self._by_iss = _by_iss(self.named.values())
+        self.introspecting = tuple(each for each in self.named.values() if each.introspector is not None)
+        # Nearly always there are no tenants: then finding an issuer is one look into a dictionary.
+        self.find: Callable[[str], Trusted | None] = self._find if self.tenants else self._by_iss.get
+
+    def known(self) -> dict[str, Trusted]:
+        """By URL, those that have keys or may be asked now."""
+        return {**self.named, **{url: each for tenants in self.tenants for url, each in tenants.known().items()}}
+
+    def recheck(self, token: AccessToken) -> None:
+        """Whether the issuer of a proven token is still one of ours. Those that are named always are.
+
+        Raises:
+            InvalidToken: its tenant is not any more.
+        """
+        if token.issuer not in self.named and self._find(token.issuer) is None:
+            raise InvalidToken(Reason.WRONG_ISSUER, "its tenant is none of ours any more")
+
+    def trusted(self, issuer: Issuer, keys: Keys | None = None) -> Trusted:
+        """An issuer, with new keys unless some are given."""
+        rules = ClaimRules(issuer=issuer, audience=self._audience if issuer.audience is None else _set(issuer.audience))
+        keys = keys or self._keys(issuer)
+        asked = issuer.introspection
+        introspector = None if asked is None else Introspector(rules, asked, keys, self._emit, self._random)
+        return Trusted(issuer=issuer, rules=rules, keys=keys, introspector=introspector)
+
+    def remote_keys(self, issuer: Issuer) -> RemoteKeys:
+        return RemoteKeys(issuer, self._due, self._emit, self._random)
+
+    def _find(self, iss: str) -> Trusted | None:
+        found = self._by_iss.get(iss)
+        for tenants in self.tenants if found is None else ():
+            found = tenants.find(iss)
+            if found is not None:
+                break
+        return found
+
+    def _keys(self, issuer: Issuer) -> Keys:
+        if not issuer.has_keys:
+            return NoKeys()
+        if issuer.jwks is None:
+            return self.remote_keys(issuer)
+        keys = _key_set(issuer, issuer.jwks)
+        for skipped in keys.skipped:
+            self._emit(KeySkipped(issuer=issuer.url, kid=skipped.kid, why=skipped.why))
+        return StaticKeys(keys)
+
+    def after_fork(self) -> None:
+        """In a child process: nothing of the parent's is under way here."""
+        for tenants in self.tenants:
+            tenants.after_fork()
+        for trusted in self.known().values():
+            trusted.keys.after_fork()
+            if trusted.introspector is not None:
+                trusted.introspector.after_fork()
+
+
+class _Tenants:
+    """The issuers of one service's tenants that were in use lately.
+
+    Attributes:
+        policy: which of their tokens they are asked about; None where they cannot be asked.
+    """
+
+    def __init__(self, trust: Trust, like: TenantIssuers) -> None:
+        self.policy = None if like.introspection is None else like.introspection.policy
+        self._trust = trust
+        self._like = like
+        self._lock = threading.Lock()
+        self._lately: OrderedDict[str, Trusted] = OrderedDict()  # by tenant; the latest comes last
+        # Named by the template in the log: it is nobody's set alone.
+        self._shared = trust.remote_keys(_common(like)) if like.shares_keys else None
+
+    def find(self, iss: str) -> Trusted | None:
+        tenant = self._like.tenant(iss)
+        if tenant is None or not self._like.allows(tenant):
+            return None
+        with self._lock:
+            trusted = self._lately.get(tenant)
+            if trusted is None:
+                issuer = self._like.issuer(tenant)
+                keys = None if self._shared is None else _TenantKeys(self._shared, tenant, issuer)
+                trusted = self._lately[tenant] = self._trust.trusted(issuer, keys)
+                if len(self._lately) > self._like.most:
+                    self._lately.popitem(last=False)
+            else:
+                self._lately.move_to_end(tenant)
+        return trusted
+
+    def known(self) -> dict[str, Trusted]:
+        with self._lock:
+            return {trusted.issuer.url: trusted for trusted in self._lately.values()}
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+
+class _TenantKeys:
+    """One tenant's part of a key set that all tenants share: what names no issuer, or this one."""
+
+    attend_at = -math.inf  # when to attend to a set that others use too, is for the set to say
+
+    def __init__(self, shared: RemoteKeys, tenant: str, issuer: Issuer) -> None:
+        self._shared = shared
+        self._tenant = tenant
+        self._names = frozenset({issuer.url, *issuer.profile.issuer_aliases})
+        self.doubt = shared.doubt
+        self.load = shared.load
+        self.health = shared.health
+        self.after_fork = shared.after_fork
+
+    def attend(self, tick: float) -> bool:
+        return tick < self._shared.attend_at or self._shared.attend(tick)
+
+    def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
+        key = self._shared.find(kid, alg, tick, attempt=attempt)
+        # Entra ID names the issuer of a key as it names it in metadata, with "{tenantid}" for any of them.
+        if isinstance(key, Key) and not self._is_ours(key):
+            raise InvalidToken(Reason.UNKNOWN_KEY, "the key is of another tenant's issuer")
+        return key
+
+    def _is_ours(self, key: Key) -> bool:
+        return key.issuer is None or key.issuer.replace("{tenantid}", self._tenant) in self._names
+
+
+def _common(like: TenantIssuers) -> Issuer:
+    """Whose a shared key set is: an issuer as good as any, under the template's name."""
+    return replace(like.issuer("tenant"), url=like.template, introspection=None)
+
+
+def _by_iss(trusted: Iterable[Trusted]) -> dict[str, Trusted]:
+    found: dict[str, Trusted] = {}
+    for each in trusted:
+        for iss in (each.issuer.url, *each.issuer.profile.issuer_aliases):
+            if PLACEHOLDER in iss:
+                continue
+            if iss in found:
+                raise ConfigurationError(
+                    f"{iss} names both {found[iss].issuer.url} and {each.issuer.url}: a token must have one issuer"
+                )
+            found[iss] = each
+    return found
+
+
+def _key_set(issuer: Issuer, document: Mapping[str, Any]) -> KeySet:
+    try:
+        return KeySet(document, issuer)
+    except ValueError as error:
+        trouble = str(error)
+    raise ConfigurationError(
+        f"jwks of {issuer.url}: {trouble}; it needs a public key for {', '.join(issuer.algorithms)}"
+    )
+
+
+def _set(audience: str | Iterable[str] | AnyAudience) -> frozenset[str] | None:
+    names = audiences(audience, where="audience")
+    return None if names is None else frozenset(names)
