@@ -1,4 +1,4 @@
-"""The main job, shown: a protected Starlette app under uvicorn, an issuer, and real requests good and bad."""
+"""The main job, shown: a protected Starlette app under uvicorn, two issuers, and real requests good and bad."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from starlette.routing import Route
 
 from .config import Issuer
 from .integrations.starlette import TokenGuardMiddleware, get_token, require_scopes
-from .testing import LocalIssuer
+from .introspection import Introspection
+from .testing import Fault, LocalIssuer
 from .validator import TokenValidator
 
 _ALGORITHMS = ("RS256", "ES256")
@@ -83,12 +84,13 @@ def demo(*, serve: bool = False) -> int:
     """Run the demo; 0 if every request was answered as it must be."""
     with ExitStack() as stack:
         issuer = stack.enter_context(LocalIssuer(algorithms=_ALGORITHMS))
-        api = stack.enter_context(_running(issuer))
-        print(f"issuer {issuer.url}\nAPI    {api}, protected by tokenguard\n")
-        # A second API has not seen the issuer yet when the issuer goes away.
-        cold_api = stack.enter_context(_running(issuer))
+        partner = stack.enter_context(LocalIssuer(algorithms=("EdDSA",)))
+        api = stack.enter_context(_running(issuer, partner))
+        print(f"issuers {issuer.url}, {partner.url}\nAPI     {api}, protected by tokenguard\n")
+        # A second API has not seen the issuers yet when one of them goes away.
+        cold_api = stack.enter_context(_running(issuer, partner))
         client = stack.enter_context(httpx.Client(trust_env=False, timeout=10))
-        outcomes = [_send(client, case) for case in _cases(issuer, api, cold_api)]
+        outcomes = [_send(client, case) for case in _cases(issuer, partner, api, cold_api)]
         _print(outcomes)
         if serve:
             issuer.up()
@@ -98,8 +100,8 @@ def demo(*, serve: bool = False) -> int:
     return 1 if wrong else 0
 
 
-def _cases(issuer: LocalIssuer, api: str, cold_api: str) -> Iterator[Case]:
-    """The requests in their order; between two of them the issuer's state changes."""
+def _cases(issuer: LocalIssuer, partner: LocalIssuer, api: str, cold_api: str) -> Iterator[Case]:
+    """The requests in their order; between two of them an issuer's state changes."""
     realm = f'Bearer realm="{issuer.audience}"'
 
     def case(what: str, token: str | None, status: int, challenge: str | None = None) -> Case:
@@ -134,6 +136,15 @@ def _cases(issuer: LocalIssuer, api: str, cold_api: str) -> Iterator[Case]:
     yield case(
         "HS256 keyed with the public key", issuer.mint(alg="HS256", key=issuer.public_pem("RS256")), 401, _INVALID
     )
+    yield case("a second issuer's token (EdDSA)", partner.mint(), 200)
+    yield case("the second in the first one's name", partner.mint({"iss": issuer.url}), 401, _INVALID)
+    yield case("a good opaque token", issuer.mint_opaque(scope="read:users"), 200)
+    revoked = issuer.mint_opaque()
+    issuer.revoke(revoked)
+    yield case("a revoked opaque token", revoked, 401, _INVALID)
+    issuer.fail(Fault.SERVER_ERROR, on="introspection")
+    yield case("opaque, introspection down", issuer.mint_opaque(), 503)
+    issuer.recover()
     issuer.rotate("RS256")
     yield case("after the issuer rotated its key", issuer.mint(), 200)
     token = issuer.mint()
@@ -161,11 +172,17 @@ def _send(client: httpx.Client, case: Case) -> Outcome:
 
 
 @contextmanager
-def _running(issuer: LocalIssuer) -> Iterator[str]:
+def _running(issuer: LocalIssuer, partner: LocalIssuer) -> Iterator[str]:
     """A protected API of its own under uvicorn, on a free port of this machine."""
     import uvicorn
 
-    validator = TokenValidator(Issuer(issuer.url, algorithms=_ALGORITHMS), audience=issuer.audience)
+    (api,) = issuer.clients
+    introspection = Introspection(client_id=api.client_id, client_secret=api.secret)
+    validator = TokenValidator(
+        Issuer(issuer.url, algorithms=_ALGORITHMS, introspection=introspection),
+        Issuer(partner.url, algorithms=("EdDSA",)),
+        audience=issuer.audience,
+    )
     config = uvicorn.Config(protected_app(validator), log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     # asyncio switches Nagle's algorithm off, if told that it is TCP; or else each second answer takes 40 ms.
@@ -207,6 +224,7 @@ def _serve(issuer: LocalIssuer, api: str) -> None:
     reader, writer = (issuer.mint(scope=scope, expires_in=86400) for scope in ("read:users", "read:users write:users"))
     print(f"\nTry it (Ctrl-C ends it):\n\n  curl -i {api}/whoami")
     print(f"\n  curl -i {api}/whoami -H 'Authorization: Bearer {reader}'")
+    print(f"\n  curl -i {api}/whoami -H 'Authorization: Bearer {issuer.mint_opaque(expires_in=86400)}'")
     print(f"\n  curl -i -X POST {api}/users -H 'Authorization: Bearer {reader}'")
     print(f"\n  curl -i -X POST {api}/users -H 'Authorization: Bearer {writer}'")
     try:
