@@ -225,6 +225,13 @@ class Workbench:
         )
         return replace(section, rows=tuple(sorted(section.rows, key=lambda row: median(section.ratios(row)))))
 
+    def anatomy(self, tokens: Sequence[str]) -> Section:
+        """Where the time goes."""
+        from . import anatomy  # it measures with what stands here
+
+        (known,) = self.mint.good("RS256", 1)
+        return anatomy.section(self.keys, known, tokens, size=self.size, rounds=self._rounds)
+
 
 def in_turn(run: Callable[[Batch], Timed], tokens: Sequence[str], size: int, **said: Any) -> Contestant:
     """A contestant that does another batch of these tokens in each round, until it is the first one's turn again."""
@@ -245,6 +252,7 @@ def sections(*, quick: bool) -> Iterator[Section]:
             count = bench.size * (3 if quick else 10 if alg == "RS256" else 5)
             good[alg], ways[alg] = bench.mint.good(alg, count), bench.ways(alg)
         yield from _first_seen(bench, good, ways)
+        yield bench.anatomy(good["RS256"])
         yield from _repeated(bench, good, ways)
         yield from _refused(bench, good["RS256"], ways["RS256"])
         yield from _large(bench, ways["RS256"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from ._claims import ClaimRules, read_claims
@@ -19,6 +20,7 @@ SIGNED = "application/token-introspection+jwt"
 SIGNED_TYPE = "token-introspection+jwt"
 MAX_AGE = 60  # seconds since a signed answer was made: ours was asked for a moment ago
 
+_CODE = re.compile("[a-z]{1,20}(?:_[a-z]{1,20}){0,5}")
 _TOKEN_TYPES = ("bearer", "access_token")
 
 
@@ -42,7 +44,8 @@ def trouble_of(answer: Answer) -> Trouble | None:
     if answer.status == 200 or is_unsupported(answer):
         return None
     error = _error(answer)
-    text = f"status {answer.status}" + (f", error {for_log(error)}" if error else "")
+    # A code, and no sentence (RFC 6749 s5.2): that might quote the token.
+    text = f"status {answer.status}" + (f", error {error}" if _CODE.fullmatch(error) else "")
     later = retry_after(answer.headers)
     if answer.status in (401, 403) or error == "invalid_client":
         return Trouble(text, outage=error == "invalid_client", credentials=True, retry_after=later)
@@ -99,7 +102,7 @@ def read_active(members: dict[str, Any], rules: ClaimRules, asked: Introspection
         raise InvalidToken(Reason.INACTIVE, "the issuer says that it is not active")
     kind = members.get("token_type")
     if type(kind) is str:
-        if kind.lower() not in _TOKEN_TYPES:
+        if not kind.isascii() or kind.lower() not in _TOKEN_TYPES:
             raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"token_type is {for_log(kind)}")
     elif "token_type" in members:
         raise InvalidToken(Reason.MALFORMED_CLAIM, "token_type is no string")

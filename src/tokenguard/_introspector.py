@@ -21,6 +21,7 @@ from ._fetch import Answer, Fetch, FetchFailed, Miss, Queue, Request
 from ._introspection_answer import (
     JSON,
     SIGNED,
+    Trouble,
     is_unsupported,
     read_active,
     read_signed,
@@ -99,15 +100,16 @@ class Introspector:
             aud_optional=asked.allow_missing_aud,
             exp_optional=asked.allow_missing_exp,
         )
-        # Of a JWT that has been proven, it is enough to know that it still stands.
-        self._lenient = replace(self._rules, aud_optional=True, exp_optional=True)
+        # Of a JWT that has been proven, it is enough to know that it still stands: its age is in its own iat.
+        ageless = replace(self._rules.issuer, max_token_age=None)
+        self._lenient = replace(self._rules, issuer=ageless, aud_optional=True, exp_optional=True)
         self._discovery = Discovery(issuer) if asked.endpoint is None else None
         self._auth = client_auth(asked, issuer.url)
         self._active: Generations[Standing] = Generations(entries=asked.entries, weight=ANSWER_BYTES)
         self._refused: Generations[_Refusal] = Generations(entries=asked.entries, weight=asked.entries)
         self._breaker = Breaker(failures=FAILURES, pause_first=PAUSE_FIRST, pause_most=PAUSE_MOST, random=random)
         self._queue = Queue(name=self, places=asked.in_flight, length=asked.in_flight * WAITING)
-        self._trouble = ""
+        self._trouble: Trouble | None = None  # of the last answer
 
     def judge(self, text: bytes, digest: bytes, now: float, tick: float) -> Standing | Miss[Standing]:
         """What the issuer says of a token that only it can read.
@@ -129,14 +131,14 @@ class Introspector:
         """
         outcome = self._look(_Question(text, digest, self._lenient), now, tick)
         if isinstance(outcome, Miss):
-            return outcome.then(lambda standing, now, tick: _both(token, standing))
-        return _both(token, outcome)
+            return outcome.then(lambda standing, now, tick: self._both(token, standing))
+        return self._both(token, outcome)
 
     def health(self, tick: float) -> dict[str, Any]:
         """State and last error, as plain data."""
         wait = self._breaker.wait(tick)
         state = "paused" if wait or self._breaker.open else "ready"
-        return {"state": state, "next_try": wait, "last_error": self._trouble or None}
+        return {"state": state, "next_try": wait, "last_error": None if self._trouble is None else self._trouble.text}
 
     def after_fork(self) -> None:
         """In a child process: nothing of the parent's is under way here."""
@@ -145,18 +147,32 @@ class Introspector:
         self._breaker.after_fork()
 
     def _look(self, question: _Question, now: float, tick: float) -> Standing | Miss[Standing]:
+        known = self._known(question, now, tick)
+        if known is not None:
+            return known
+        if self._breaker.wait(tick):
+            raise self._troubled(self._trouble or Trouble("left alone for a while"), tick)
+
+        def resume(answer: Answer | None, now: float, tick: float) -> Standing | Miss[Standing]:
+            # Mostly the flight has put it there, for all who waited.
+            known = self._known(question, now, tick)
+            return self._hear(answer, question, now, tick) if known is None else known
+
+        return Miss(fetch=self._fetch(question, now, tick), resume=resume)
+
+    def _known(self, question: _Question, now: float, tick: float) -> Standing | None:
+        """What is remembered of a token.
+
+        Raises:
+            InvalidToken: it is remembered, and does not pass.
+        """
         standing = self._active.get(question.digest)
         if standing is not None and tick < standing.until:
             return self._timely(standing, now)
         refusal = self._refused.get(question.digest)
         if refusal is not None and tick < refusal.until:
             raise self._refusing(refusal.reason, refusal.detail)
-        if self._breaker.wait(tick):
-            raise self._unavailable(self._trouble, tick)
-        return Miss(
-            fetch=self._fetch(question, now),
-            resume=lambda answer, now, tick: self._hear(answer, question, now, tick),
-        )
+        return None
 
     def _hear(
         self, answer: Answer | None, question: _Question, now: float, tick: float, attempt: int = 0
@@ -165,8 +181,8 @@ class Introspector:
             raise self._unavailable("no answer in time", tick)
         trouble = trouble_of(answer)
         if trouble is not None:
-            reason = Reason.INTROSPECTION_CREDENTIALS_REJECTED if trouble.credentials else None
-            raise self._unavailable(trouble.text, tick, reason=reason, retry_after=trouble.retry_after)
+            raise self._troubled(trouble, tick)
+        issuer = self._rules.issuer
         try:
             if is_unsupported(answer):
                 raise InvalidToken(Reason.INACTIVE, "the issuer does not introspect such tokens")
@@ -178,21 +194,23 @@ class Introspector:
                     resume=lambda _, now, tick: self._hear(answer, question, now, tick, again),
                 )
             token = read_active(members, question.rules, self._asked)
+            begins, ends = validity(token, issuer)
+            if now >= ends:  # and never good again
+                raise untimely(token, issuer, now)
         except InvalidToken as refused:
-            until = tick + self._asked.inactive_lifetime
+            until = answer.at + self._asked.inactive_lifetime
             if until > tick:
                 self._refused.put(question.digest, _Refusal(until, refused.reason, refused.detail), 1)
-            refused.issuer = self._rules.issuer.url
+            refused.issuer = issuer.url
             raise
-        standing = Standing(token, self._until(token, now, tick), *validity(token, self._rules.issuer))
-        if standing.until > tick:
+        # Counted from the answer, however late whoever waited for it comes to hear of it.
+        until = min(answer.at + self._asked.lifetime, tick + (token.expires_at - now))
+        if math.isinf(token.expires_at):
+            until = tick
+        standing = Standing(token, until, begins, ends)
+        if until > tick:
             self._active.put(question.digest, standing, len(answer.body))
         return self._timely(standing, now)
-
-    def _until(self, token: AccessToken, now: float, tick: float) -> float:
-        if math.isinf(token.expires_at):
-            return tick
-        return tick + min(self._asked.lifetime, token.expires_at - now)
 
     def _timely(self, standing: Standing, now: float) -> Standing:
         if not standing.begins <= now < standing.ends:
@@ -240,14 +258,21 @@ class Introspector:
             trouble = "its signature does not hold"
         raise ValueError(f"not signed by the issuer: {trouble}")
 
-    def _fetch(self, question: _Question, now: float) -> Fetch:
+    def _fetch(self, question: _Question, now: float, looked: float) -> Fetch:
         events: list[Event] = []
 
         def steps(tick: float) -> Generator[Request, Answer, Answer | None]:
-            if not self._breaker.enter(tick):
-                return None  # it opened while this one stood in line
-            answer = yield from self._call(question.text, now, tick)
+            if self._is_known(question.digest, tick) or not self._breaker.enter(tick):
+                return None  # answered or opened meanwhile: it stood in line, or another one had just landed
+            answer = yield from self._call(question.text, now + (tick - looked), tick)
             self._learn(answer, events)
+            # Before it lands: else whoever comes between then and the first waiter's look would ask once more.
+            try:
+                self._hear(answer, question, now + (answer.at - looked), answer.at)
+            except InvalidToken:
+                pass
+            except Unavailable as refused:
+                self._tell(trouble_of(answer) or Trouble(refused.detail), answer.at, events)
             return answer
 
         def landed() -> None:
@@ -289,26 +314,30 @@ class Introspector:
         )
 
     def _learn(self, answer: Answer, events: list[Event]) -> None:
-        issuer = self._rules.issuer.url
-        trouble = trouble_of(answer)
-        if trouble is None:
-            self._trouble = ""
-        else:
-            self._trouble = trouble.text
-        if trouble is None or not trouble.outage:
-            if self._breaker.succeeded():
-                events.append(IntrospectionRecovered(issuer=issuer))
-        else:
+        trouble = self._trouble = trouble_of(answer)
+        if trouble is not None and trouble.outage:
             self._breaker.failed(answer.at)
-        if trouble is not None:
-            events.append(
-                IntrospectionFailed(
-                    issuer=issuer,
-                    trouble=trouble.text,
-                    credentials=trouble.credentials,
-                    pause=self._breaker.wait(answer.at),
-                )
+        elif self._breaker.succeeded():
+            events.append(IntrospectionRecovered(issuer=self._rules.issuer.url))
+
+    def _tell(self, trouble: Trouble, tick: float, events: list[Event]) -> None:
+        self._trouble = trouble
+        events.append(
+            IntrospectionFailed(
+                issuer=self._rules.issuer.url,
+                trouble=trouble.text,
+                credentials=trouble.credentials,
+                pause=self._breaker.wait(tick),
             )
+        )
+
+    def _is_known(self, digest: bytes, tick: float) -> bool:
+        remembered = self._active.get(digest), self._refused.get(digest)
+        return any(one is not None and tick < one.until for one in remembered)
+
+    def _troubled(self, trouble: Trouble, tick: float) -> Unavailable:
+        reason = Reason.INTROSPECTION_CREDENTIALS_REJECTED if trouble.credentials else None
+        return self._unavailable(trouble.text, tick, reason=reason, retry_after=trouble.retry_after)
 
     def _unavailable(
         self, detail: str, tick: float, *, reason: Reason | None = None, retry_after: float = 0.0
@@ -318,13 +347,13 @@ class Introspector:
         refused.issuer = self._rules.issuer.url
         return refused
 
-
-def _both(token: AccessToken, standing: Standing) -> Standing:
-    """What a JWT says of itself, as far as the issuer still stands to it."""
-    said = standing.token
-    for name in ("subject", "client_id", "token_id"):
-        if getattr(said, name) not in (None, getattr(token, name)):
-            raise InvalidToken(Reason.INACTIVE, f"the issuer speaks of another {name}")
-    if "scope" in said.claims and not token.scopes <= said.scopes:
-        token = replace(token, scopes=token.scopes & said.scopes)
-    return standing._replace(token=token)
+    def _both(self, token: AccessToken, standing: Standing) -> Standing:
+        """What a JWT says of itself, as far as the issuer still stands to it."""
+        said = standing.token
+        for name in ("subject", "client_id", "token_id"):
+            # What only one of them tells (a JWT's azp is an answer's client_id) is no contradiction.
+            if None not in (getattr(said, name), getattr(token, name)) and getattr(said, name) != getattr(token, name):
+                raise self._refusing(Reason.INACTIVE, f"the issuer speaks of another {name}")
+        if "scope" in said.claims and not token.scopes <= said.scopes:
+            token = replace(token, scopes=token.scopes & said.scopes)
+        return standing._replace(token=token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import inspect
 import json
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -23,6 +24,7 @@ MOST = 8  # issuers that are asked about one token, one after the other
 
 _TOKEN68 = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 s2.1
 _STANDARD = bytes.maketrans(b"-_", b"+/")
+_BEYOND = b"~."  # of token68, what is no base64: some readers pass over it
 
 
 def is_jwt(text: bytes, segments: int = 3) -> bool:
@@ -37,7 +39,7 @@ def is_jwt(text: bytes, segments: int = 3) -> bool:
     head, *rest = text.split(b".", segments)
     if len(rest) != segments - 1:
         return False
-    head = head.translate(_STANDARD).rstrip(b"=")
+    head = head.translate(_STANDARD, _BEYOND).rstrip(b"=")
     head = head[: len(head) - (len(head) % 4 == 1)]
     try:
         octets = binascii.a2b_base64(head + b"=" * (-len(head) % 4))
@@ -72,9 +74,9 @@ class OpaqueTokens:
                 "give select=, a function from a token's text to the URL of its issuer"
             )
         said: object = select  # what is annotated need not hold
-        if said is not None and (not callable(said) or not asked):
+        if said is not None and (not callable(said) or inspect.iscoroutinefunction(said) or not asked):
             raise ConfigurationError(
-                "select is of use only as a function, and with issuers that have introspection=Introspection(...)"
+                "select is of use only as a plain function, and with issuers that have introspection=Introspection(...)"
             )
         self.any = bool(asked)
         self._trust = trust
@@ -155,15 +157,28 @@ class OpaqueTokens:
     def _candidates(self, text: bytes) -> Sequence[Introspector]:
         if self._select is None:
             return [each.introspector for each in self._trust.introspecting if each.introspector is not None]
-        named: Any = self._select(text.decode("ascii"))
+        token = text.decode("ascii")
+        named: Any = self._select(token)
         if isinstance(named, (str, Issuer)):
             named = (named,)
+        if not isinstance(named, Iterable):
+            if inspect.iscoroutine(named):
+                named.close()
+            raise ConfigurationError(
+                f"select returned {type(named).__name__}: the URL of an issuer, several, or () where it is nobody's"
+            )
         found = []
         for name in named:
-            trusted = self._trust.find(name.url if isinstance(name, Issuer) else name)
+            url: Any = name.url if isinstance(name, Issuer) else name
+            trusted = self._trust.find(url) if isinstance(url, str) else None
+            if trusted is None and isinstance(url, str) and self._trust.is_tenant(url):
+                continue  # of a tenant that is none of ours, or not any more
             if trusted is None or trusted.introspector is None:
+                # By mistake it may be the token, or a part of it: those have no colon, and are not shown.
+                shown = isinstance(url, str) and ":" in url and token not in url
                 raise ConfigurationError(
-                    f"select names {for_log(name)}: name configured issuers that have introspection=Introspection(...)"
+                    f"select names {for_log(url) if shown else 'what is no URL'}: "
+                    "name configured issuers that have introspection=Introspection(...)"
                 )
             found.append(trusted.introspector)
         if len(found) > MOST:

@@ -73,6 +73,10 @@ class Trust:
         """By URL, those that have keys or may be asked now."""
         return {**self.named, **{url: each for tenants in self.tenants for url, each in tenants.known().items()}}
 
+    def is_tenant(self, iss: str) -> bool:
+        """Whether it has the form of a tenant's issuer, be it one of ours or not."""
+        return any(tenants.names(iss) for tenants in self.tenants)
+
     def recheck(self, token: AccessToken) -> None:
         """Whether the issuer of a proven token is still one of ours. Those that are named always are.
 
@@ -135,7 +139,8 @@ class _Tenants:
         self._lock = threading.Lock()
         self._lately: OrderedDict[str, Trusted] = OrderedDict()  # by tenant; the latest comes last
         # Named by the template in the log: it is nobody's set alone.
-        self._shared = trust.remote_keys(_common(like)) if like.shares_keys else None
+        shared = like.shares_keys and like.issuer("tenant").has_keys
+        self._shared = trust.remote_keys(_common(like)) if shared else None
 
     def find(self, iss: str) -> Trusted | None:
         tenant = self._like.tenant(iss)
@@ -145,13 +150,16 @@ class _Tenants:
             trusted = self._lately.get(tenant)
             if trusted is None:
                 issuer = self._like.issuer(tenant)
-                keys = None if self._shared is None else _TenantKeys(self._shared, tenant, issuer)
+                keys = None if self._shared is None else _TenantKeys(self._shared, tenant, self._like)
                 trusted = self._lately[tenant] = self._trust.trusted(issuer, keys)
                 if len(self._lately) > self._like.most:
                     self._lately.popitem(last=False)
             else:
                 self._lately.move_to_end(tenant)
         return trusted
+
+    def names(self, iss: str) -> bool:
+        return self._like.tenant(iss) is not None
 
     def known(self) -> dict[str, Trusted]:
         with self._lock:
@@ -166,10 +174,10 @@ class _TenantKeys:
 
     attend_at = -math.inf  # when to attend to a set that others use too, is for the set to say
 
-    def __init__(self, shared: RemoteKeys, tenant: str, issuer: Issuer) -> None:
+    def __init__(self, shared: RemoteKeys, tenant: str, like: TenantIssuers) -> None:
         self._shared = shared
         self._tenant = tenant
-        self._names = frozenset({issuer.url, *issuer.profile.issuer_aliases})
+        self._names = like.key_issuers(tenant)
         self.doubt = shared.doubt
         self.load = shared.load
         self.health = shared.health

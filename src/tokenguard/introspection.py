@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +23,11 @@ _DEFAULT_AUTH = {"client_secret": "client_secret_basic", "private_key": "private
 _SECONDS = ("lifetime", "inactive_lifetime", "connect_timeout", "total_timeout", "patience")
 _COUNTS = ("entries", "in_flight", "max_bytes")
 _MAX_SECONDS = 86400.0
+_TOKEN68 = re.compile("[A-Za-z0-9._~+/-]+=*")
+
+
+def _is_text(text: Any) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +36,7 @@ class Introspection:
 
     Args:
         endpoint: where to ask; by default what the issuer's metadata names as its `introspection_endpoint`.
-        client_id: who asks. Not needed with `bearer`.
+        client_id: who asks. Not needed with `bearer`, unless answers are signed.
         client_secret, private_key, bearer: exactly one of them says so credibly: a secret shared with the server; a
             private key in PEM, whose public half the server knows; or a token for the endpoint itself.
         auth: how the credential is sent: `client_secret_basic` (the default for a secret), `client_secret_post`,
@@ -92,6 +98,10 @@ class Introspection:
         for name in ("signed_response", "allow_missing_aud", "allow_missing_token_type", "allow_missing_exp"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"Introspection.{name} is {getattr(self, name)!r}: True or False")
+        if self.signed_response and self.client_id is None:
+            raise ConfigurationError(
+                "Introspection.signed_response needs client_id: the answers are for us by that name (RFC 9701 s5)"
+            )
         if self.allow_missing_token_type and not self.allow_missing_aud:
             raise ConfigurationError(
                 "Introspection.allow_missing_token_type says something only beside allow_missing_aud=True: "
@@ -125,18 +135,27 @@ class Introspection:
         said: Any = getattr(self, name)
         if not isinstance(said, (str, bytes) if name == "private_key" else str) or not said:
             raise ConfigurationError(f"Introspection.{name} is empty, or of a wrong type")  # and is not shown
-        method: Any = self.auth or _DEFAULT_AUTH[name]
-        if _CREDENTIAL.get(method) != name:
+        method: Any = _DEFAULT_AUTH[name] if self.auth is None else self.auth
+        if not isinstance(method, str) or _CREDENTIAL.get(method) != name:
             fitting = " or ".join(f'"{auth}"' for auth, needs in _CREDENTIAL.items() if needs == name)
             raise ConfigurationError(f"Introspection.auth is {for_log(method)}: with {name} it is {fitting}")
-        if name == "bearer" and not said.isascii():
-            raise ConfigurationError("Introspection.bearer is no token: it has characters beyond ASCII")
+        if name == "bearer" and not _TOKEN68.fullmatch(str(said)):
+            raise ConfigurationError(
+                "Introspection.bearer is no token (RFC 6750 s2.1): is there a space or a line end?"
+            )
+        if name == "client_secret" and not _is_text(said):
+            raise ConfigurationError("Introspection.client_secret has lone surrogates, which cannot be sent")
         who: Any = self.client_id
-        if name != "bearer" and (not isinstance(who, str) or not who):
-            raise ConfigurationError(f"Introspection.client_id is {who!r}: name the client that {name} belongs to")
+        if name != "bearer" and who is None:
+            raise ConfigurationError(f"Introspection.client_id is None: name the client that {name} belongs to")
+        if who is not None and (not isinstance(who, str) or not who or not _is_text(who)):
+            raise ConfigurationError(f"Introspection.client_id is {who!r}: the name of the client, a text")
         for option in ("key_id", "assertion_audience"):
-            if getattr(self, option) is not None and name != "private_key":
+            value: Any = getattr(self, option)
+            if value is not None and name != "private_key":
                 raise ConfigurationError(f"Introspection.{option} says something only beside private_key")
+            if value is not None and (not isinstance(value, str) or not value or not _is_text(value)):
+                raise ConfigurationError(f"Introspection.{option} is {value!r}: a text, and not an empty one")
         object.__setattr__(self, "auth", method)
 
     def __repr__(self) -> str:

@@ -40,6 +40,8 @@ class TenantIssuers:
         most: tenants whose keys are kept at a time.
         jwks_uri: where the keys are, with `{tenant}` in it; without it, all tenants have one key set in common (as at
             Entra ID), and a key in it that names its `issuer` is good for that tenant alone.
+        key_issuer: how the keys in such a set name a tenant's issuer, with `{tenant}` in it, if not by its URL: keys of
+            Entra ID name that of version 2 for tokens of version 1 too.
         metadata_url: where the metadata is, with `{tenant}` in it, if not at a well-known address.
         introspection: its `endpoint` may have `{tenant}` in it.
         audience, algorithms, profile, leeway, max_token_age, keys, allow_insecure_http: as of `Issuer`; in
@@ -58,6 +60,7 @@ class TenantIssuers:
     allowed: Callable[[str], bool]
     most: int = 1000
     jwks_uri: str | None = None
+    key_issuer: str | None = None
     metadata_url: str | None = None
     audience: str | Collection[str] | AnyAudience | None = field(default=None, hash=False)
     algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
@@ -79,6 +82,10 @@ class TenantIssuers:
             raise ConfigurationError(f"allowed is {said.allowed!r}: a plain function of the tenant, True for ours")
         if type(said.most) is not int or said.most <= 0:
             raise ConfigurationError(f"most is {said.most!r}: a whole number above 0")
+        if self.key_issuer is not None and (not self.shares_keys or PLACEHOLDER not in self.key_issuer):
+            raise ConfigurationError(
+                f"key_issuer is {self.key_issuer!r}: a URL with {PLACEHOLDER} in it, beside a jwks_uri without"
+            )
         if self.metadata_url is not None and PLACEHOLDER not in self.metadata_url:
             raise ConfigurationError(f"metadata_url is the same for all tenants: put {PLACEHOLDER} in it")
         like = self.issuer("tenant")  # whatever is wrong with it shows now
@@ -125,6 +132,12 @@ class TenantIssuers:
             allow_insecure_http=self.allow_insecure_http,
         )
 
+    def key_issuers(self, tenant: str) -> frozenset[str]:
+        """How keys of a set that tenants share may name the issuer of this one."""
+        issuer = self.issuer(tenant)
+        named = () if self.key_issuer is None else (self.key_issuer.replace(PLACEHOLDER, tenant),)
+        return frozenset({issuer.url, *issuer.profile.issuer_aliases, *named})
+
     @property
     def shares_keys(self) -> bool:
         """Whether all tenants have one key set."""
@@ -136,8 +149,10 @@ class TenantIssuers:
         Raises:
             ConfigurationError: `allowed` gave no clear answer.
         """
-        verdict = self.allowed(tenant)
+        verdict: Any = self.allowed(tenant)  # what is annotated need not hold
         if type(verdict) is not bool:
+            if inspect.iscoroutine(verdict):
+                verdict.close()
             raise ConfigurationError(
                 f"allowed returned {type(verdict).__name__} for a tenant: True or False, and nothing to be awaited"
             )
