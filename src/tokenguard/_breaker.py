@@ -51,6 +51,13 @@ class Breaker:
             self._probe_at = tick + self._pause()  # if it is never heard of again, the next one may try then
             return True
 
+    def release(self, tick: float) -> None:
+        """Whoever entered found nothing out: the next one may try at once."""
+        with self._lock:
+            if self._probing:
+                self._probing = False
+                self._probe_at = tick
+
     def succeeded(self) -> bool:
         """The service answered. Whether that closed it."""
         if self._failures == 0:

@@ -33,7 +33,8 @@ _MARKS = frozenset({*_FOREIGN_CLAIMS, *_FOREIGN_KINDS, "cnf"})
 class ClaimRules:
     """What is asked of the claims of one issuer's tokens. `audience` is None where any will do.
 
-    `aud_optional` and `exp_optional` are for what a server says of a token (RFC 7662 s2.2), never for a token itself.
+    `aud_optional`, `exp_optional` and `token_type_optional` are for what a server says of a token (RFC 7662 s2.2),
+    never for a token itself.
     The issuer's profile is taken apart here, once.
 
     Raises:
@@ -44,6 +45,7 @@ class ClaimRules:
     audience: frozenset[str] | None
     aud_optional: bool = False
     exp_optional: bool = False
+    token_type_optional: bool = True
     required: tuple[str, ...] = field(init=False)
     one_of: tuple[tuple[str, ...], ...] = field(init=False)
     kind: tuple[tuple[str, Collection[str]], ...] = field(init=False)

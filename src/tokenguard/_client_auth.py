@@ -17,6 +17,7 @@ from .introspection import Introspection
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = 60  # seconds
+MIN_RSA_BITS = 2048  # RFC 7518 s3.3
 
 Credentials = tuple[dict[str, str], str | None]
 """Members for the form, and the `Authorization` header."""
@@ -74,7 +75,8 @@ def _signer(introspection: Introspection) -> Callable[[dict[str, Any]], str]:
     algorithm = _algorithm(key)
     if algorithm is None:
         raise ConfigurationError(
-            "Introspection.private_key is no unencrypted private key in PEM for RS256, ES256, ES384, ES512 or EdDSA"
+            "Introspection.private_key is no unencrypted private key in PEM for RS256 (of 2048 bits or more), ES256, "
+            "ES384, ES512 or EdDSA"
         )
     headers = {} if introspection.key_id is None else {"kid": introspection.key_id}
     return lambda claims: jwt.encode(claims, key, algorithm=algorithm, headers=headers)
@@ -84,7 +86,7 @@ def _algorithm(key: Any) -> str | None:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     match key:
-        case rsa.RSAPrivateKey():
+        case rsa.RSAPrivateKey() if key.key_size >= MIN_RSA_BITS:
             return "RS256"
         case ec.EllipticCurvePrivateKey():
             return {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}.get(key.curve.name)

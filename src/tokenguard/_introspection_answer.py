@@ -92,7 +92,7 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float)
 
 
-def read_active(members: dict[str, Any], rules: ClaimRules, asked: Introspection) -> AccessToken:
+def read_active(members: dict[str, Any], rules: ClaimRules) -> AccessToken:
     """The facts about a token of which the server says that it is active.
 
     Raises:
@@ -106,8 +106,8 @@ def read_active(members: dict[str, Any], rules: ClaimRules, asked: Introspection
             raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"token_type is {for_log(kind)}")
     elif "token_type" in members:
         raise InvalidToken(Reason.MALFORMED_CLAIM, "token_type is no string")
-    elif asked.allow_missing_aud and not asked.allow_missing_token_type:
-        raise InvalidToken(Reason.WRONG_TOKEN_KIND, "no token_type, which allow_missing_aud requires")
+    elif not rules.token_type_optional:
+        raise InvalidToken(Reason.WRONG_TOKEN_KIND, "no token_type, and no audience either that is looked at")
     if "iss" in members and members["iss"] not in (rules.issuer.url, *rules.issuer.profile.issuer_aliases):
         raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(members['iss'])}")
     return read_claims({name: value for name, value in members.items() if name != "active"}, rules)

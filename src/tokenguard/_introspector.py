@@ -7,6 +7,7 @@ know is remembered apart and for a short time, so that junk evicts nothing. Trou
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ from .token import AccessToken
 
 FAILURES = 5  # in a row, until the endpoint is left alone
 PAUSE_FIRST, PAUSE_MOST = 1.0, 30.0  # seconds
+SEEK_AGAIN = 30.0  # seconds until the metadata is looked at again, while the last endpoint it named still serves
 ANSWER_BYTES = 16 * 1024 * 1024  # of all remembered answers
 WAITING = 32  # requests in line, per call that may be under way
 
@@ -73,6 +75,7 @@ class Introspector:
         rules: what is asked of its tokens.
         asked: how to ask.
         keys: its keys, for signed answers.
+        due: where to leave a fetch that nobody has to wait for.
         emit: told of what happens.
         random: a number from 0 to 1, so that a fleet does not come back in step.
     """
@@ -82,6 +85,8 @@ class Introspector:
         rules: ClaimRules,
         asked: Introspection,
         keys: Keys,
+        *,
+        due: deque[Fetch],
         emit: Callable[[Event], None],
         random: Callable[[], float],
     ) -> None:
@@ -89,6 +94,7 @@ class Introspector:
         self.policy = asked.policy
         self._asked = asked
         self._keys = keys
+        self._due = due
         self._emit = emit
         # An answer has RFC 7662's members, whatever the provider's JWTs are like.
         plain = replace(
@@ -99,11 +105,18 @@ class Introspector:
             audience=rules.audience,
             aud_optional=asked.allow_missing_aud,
             exp_optional=asked.allow_missing_exp,
+            # Where no audience is looked at, nothing else would keep a refresh token out.
+            token_type_optional=asked.allow_missing_token_type
+            or not (asked.allow_missing_aud or rules.audience is None),
         )
         # Of a JWT that has been proven, it is enough to know that it still stands: its age is in its own iat.
         ageless = replace(self._rules.issuer, max_token_age=None)
-        self._lenient = replace(self._rules, issuer=ageless, aud_optional=True, exp_optional=True)
-        self._discovery = Discovery(issuer) if asked.endpoint is None else None
+        self._lenient = replace(
+            self._rules, issuer=ageless, aud_optional=True, exp_optional=True, token_type_optional=True
+        )
+        self._discovery = None if asked.endpoint is not None else Discovery(issuer)
+        self._endpoint = asked.endpoint or ""
+        self._seek_at = -math.inf if asked.endpoint is None else math.inf  # when to look into the metadata again
         self._auth = client_auth(asked, issuer.url)
         self._active: Generations[Standing] = Generations(entries=asked.entries, weight=ANSWER_BYTES)
         self._refused: Generations[_Refusal] = Generations(entries=asked.entries, weight=asked.entries)
@@ -153,6 +166,18 @@ class Introspector:
         if self._breaker.wait(tick):
             raise self._troubled(self._trouble or Trouble("left alone for a while"), tick)
 
+        if self._discovery is not None and tick >= self._seek_at:
+            seek = self._seek(self._discovery)
+            if not self._endpoint:
+                return Miss(fetch=seek, resume=lambda _, now, tick: self._ask(question, now, tick))
+            self._seek_at = tick + SEEK_AGAIN
+            self._due.append(seek)
+        return self._ask(question, now, tick)
+
+    def _ask(self, question: _Question, now: float, tick: float) -> Miss[Standing]:
+        if not self._endpoint:
+            raise self._troubled(self._trouble or Trouble("its metadata did not come in time"), tick)
+
         def resume(answer: Answer | None, now: float, tick: float) -> Standing | Miss[Standing]:
             # Mostly the flight has put it there, for all who waited.
             known = self._known(question, now, tick)
@@ -193,7 +218,7 @@ class Introspector:
                     fetch=members,
                     resume=lambda _, now, tick: self._hear(answer, question, now, tick, again),
                 )
-            token = read_active(members, question.rules, self._asked)
+            token = read_active(members, question.rules)
             begins, ends = validity(token, issuer)
             if now >= ends:  # and never good again
                 raise untimely(token, issuer, now)
@@ -258,13 +283,40 @@ class Introspector:
             trouble = "its signature does not hold"
         raise ValueError(f"not signed by the issuer: {trouble}")
 
+    def _seek(self, discovery: Discovery) -> Fetch:
+        """Find the endpoint: one flight for all who wait for it."""
+        asked = self._asked
+        events: list[Event] = []
+
+        def steps(tick: float) -> Generator[Request, Answer, None]:
+            if not self._breaker.enter(tick):
+                return
+            try:
+                self._endpoint = yield from discovery.find("introspection_endpoint", tick)
+            except FetchFailed as failure:
+                self._endpoint = ""
+                self._breaker.failed(failure.at)
+                self._tell(Trouble(str(failure), outage=True), failure.at, events)
+            else:
+                self._breaker.release(tick)
+                lifetime = self._rules.issuer.keys.metadata_lifetime
+                self._seek_at = tick + (SEEK_AGAIN if discovery.trouble else lifetime)
+
+        return Fetch(
+            name=self,
+            steps=steps,
+            landed=lambda: self._emit_all(events),
+            patience=asked.patience,
+            limit=asked.patience + 4 * asked.total_timeout,
+        )
+
     def _fetch(self, question: _Question, now: float, looked: float) -> Fetch:
         events: list[Event] = []
 
         def steps(tick: float) -> Generator[Request, Answer, Answer | None]:
             if self._is_known(question.digest, tick) or not self._breaker.enter(tick):
                 return None  # answered or opened meanwhile: it stood in line, or another one had just landed
-            answer = yield from self._call(question.text, now + (tick - looked), tick)
+            answer = yield self._request(question.text, now + (tick - looked))
             self._learn(answer, events)
             # Before it lands: else whoever comes between then and the first waiter's look would ask once more.
             try:
@@ -275,43 +327,34 @@ class Introspector:
                 self._tell(trouble_of(answer) or Trouble(refused.detail), answer.at, events)
             return answer
 
-        def landed() -> None:
-            for event in events:
-                self._emit(event)
-
         asked = self._asked
-        # Two metadata documents and a call, and what it may have to wait in line.
-        limit = asked.patience + 4 * asked.total_timeout
+        limit = asked.patience + 4 * asked.total_timeout  # it may have to wait in line
         return Fetch(
             name=(self, question.digest),
             steps=steps,
-            landed=landed,
+            landed=lambda: self._emit_all(events),
             patience=asked.patience,
             limit=limit,
             queue=self._queue,
         )
 
-    def _call(self, text: bytes, now: float, tick: float) -> Generator[Request, Answer, Answer]:
+    def _request(self, text: bytes, now: float) -> Request:
         asked = self._asked
-        endpoint = asked.endpoint or ""
-        if self._discovery is not None:
-            try:
-                endpoint = yield from self._discovery.find("introspection_endpoint", tick)
-            except FetchFailed as failure:
-                return Answer(at=failure.at, trouble=str(failure))
         members, authorization = self._auth(now)
         form = {"token": text.decode("ascii"), "token_type_hint": "access_token", **members}
-        return (
-            yield Request(
-                url=endpoint,
-                accept=SIGNED if asked.signed_response else JSON,
-                form=urlencode(form).encode("ascii"),
-                authorization=authorization,
-                connect_timeout=asked.connect_timeout,
-                total_timeout=asked.total_timeout,
-                max_bytes=asked.max_bytes,
-            )
+        return Request(
+            url=self._endpoint,
+            accept=SIGNED if asked.signed_response else JSON,
+            form=urlencode(form).encode("ascii"),
+            authorization=authorization,
+            connect_timeout=asked.connect_timeout,
+            total_timeout=asked.total_timeout,
+            max_bytes=asked.max_bytes,
         )
+
+    def _emit_all(self, events: list[Event]) -> None:
+        for event in events:
+            self._emit(event)
 
     def _learn(self, answer: Answer, events: list[Event]) -> None:
         trouble = self._trouble = trouble_of(answer)

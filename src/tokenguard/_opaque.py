@@ -24,7 +24,7 @@ MOST = 8  # issuers that are asked about one token, one after the other
 
 _TOKEN68 = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 s2.1
 _STANDARD = bytes.maketrans(b"-_", b"+/")
-_BEYOND = b"~."  # of token68, what is no base64: some readers pass over it
+_BEYOND = b"~"  # of token68, what no base64 has: some readers pass over it
 
 
 def is_jwt(text: bytes, segments: int = 3) -> bool:
@@ -94,7 +94,8 @@ class OpaqueTokens:
             ConfigurationError: `select` names nobody that can be asked.
         """
         jwt = text.partition(b".")[0] in known or is_jwt(text)
-        if (jwt and not self._any_only) or not _TOKEN68.fullmatch(text):
+        jwe = not jwt and is_jwt(text, segments=5)
+        if ((jwt or jwe) and not self._any_only) or not _TOKEN68.fullmatch(text):
             return ()
         if jwt:
             iss = _iss(text)
@@ -104,7 +105,7 @@ class OpaqueTokens:
             if iss is not None:
                 return ()
         candidates = self._candidates(text)
-        if jwt or is_jwt(text, segments=5):
+        if jwt or jwe:
             return [introspector for introspector in candidates if introspector.policy == "only"]
         return candidates
 

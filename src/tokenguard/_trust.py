@@ -91,7 +91,9 @@ class Trust:
         rules = ClaimRules(issuer=issuer, audience=self._audience if issuer.audience is None else _set(issuer.audience))
         keys = keys or self._keys(issuer)
         asked = issuer.introspection
-        introspector = None if asked is None else Introspector(rules, asked, keys, self._emit, self._random)
+        introspector = None
+        if asked is not None:
+            introspector = Introspector(rules, asked, keys, due=self._due, emit=self._emit, random=self._random)
         return Trusted(issuer=issuer, rules=rules, keys=keys, introspector=introspector)
 
     def remote_keys(self, issuer: Issuer) -> RemoteKeys:

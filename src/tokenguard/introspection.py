@@ -48,7 +48,7 @@ class Introspection:
             and claims are found good, so that revoked ones are refused. `only`: all tokens, and no keys are fetched.
         signed_response: ask for signed answers (RFC 9701), and take no other.
         allow_missing_aud: this server never says for whom a token is. Whatever it issued for other APIs is then good
-            here too; and as a refresh token may be, an answer without `token_type` is refused,
+            here too; and as a refresh token may be, an answer without `token_type` is refused (as with `ANY_AUDIENCE`),
         allow_missing_token_type: unless the server never says that either.
         allow_missing_exp: accept tokens of which the server does not say when they expire; never cached.
         lifetime: seconds for which a good answer is remembered, no token beyond its `exp`; so long may a revoked token
@@ -101,11 +101,6 @@ class Introspection:
         if self.signed_response and self.client_id is None:
             raise ConfigurationError(
                 "Introspection.signed_response needs client_id: the answers are for us by that name (RFC 9701 s5)"
-            )
-        if self.allow_missing_token_type and not self.allow_missing_aud:
-            raise ConfigurationError(
-                "Introspection.allow_missing_token_type says something only beside allow_missing_aud=True: "
-                "an answer with aud needs no token_type"
             )
         for name in _SECONDS:
             value: Any = getattr(self, name)

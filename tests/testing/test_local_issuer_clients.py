@@ -64,7 +64,7 @@ class TestClient:
                 "jwk is a public key",
             ),
         ],
-        ids=str,
+        ids=lambda said: str(said)[:40],
     )
     def test_fails_when_made_if_it_could_never_work(self, options: dict[str, Any], remedy: str) -> None:
         with pytest.raises(ValueError, match=remedy):
