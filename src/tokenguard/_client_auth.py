@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 from .errors import ConfigurationError
 from .introspection import Introspection
@@ -36,8 +36,9 @@ def client_auth(introspection: Introspection, audience: str) -> Callable[[float]
     secret, who = introspection.client_secret or "", introspection.client_id or ""
     match introspection.auth:
         case "client_secret_basic":
-            # RFC 6749 s2.3.1: form-encoded first, else a colon or a % in either would mean something.
-            pair = f"{quote_plus(who)}:{quote_plus(secret)}".encode("ascii")
+            # RFC 6749 s2.3.1: form-encoded first, else a colon or a % in either would mean something. A space as %20,
+            # which every decoder knows; some take a + for a plus.
+            pair = f"{quote(who, safe='')}:{quote(secret, safe='')}".encode("ascii")
             basic = f"Basic {base64.b64encode(pair).decode('ascii')}"
             return lambda now: ({}, basic)
         case "client_secret_post":

@@ -341,6 +341,7 @@ class Introspector:
     def _request(self, text: bytes, now: float) -> Request:
         asked = self._asked
         members, authorization = self._auth(now)
+        # Without the hint some servers look among their refresh tokens too, and call one of those active.
         form = {"token": text.decode("ascii"), "token_type_hint": "access_token", **members}
         return Request(
             url=self._endpoint,
@@ -358,6 +359,9 @@ class Introspector:
 
     def _learn(self, answer: Answer, events: list[Event]) -> None:
         trouble = self._trouble = trouble_of(answer)
+        if answer.status in (404, 410) and self._discovery is not None:  # the endpoint may have moved
+            self._discovery.forget()
+            self._seek_at = min(self._seek_at, answer.at)
         if trouble is not None and trouble.outage:
             self._breaker.failed(answer.at)
         elif self._breaker.succeeded():

@@ -8,8 +8,10 @@ from typing import NoReturn
 
 import pytest
 
+from tests.interop.dot_provider import DotProvider, is_installed
 from tests.interop.npm import NotInstalled
 from tests.interop.oidc_provider import OidcProvider
+from tests.keys.stage import Turned
 
 
 def missing(what: str) -> NoReturn:
@@ -37,6 +39,21 @@ def _provider_of_all() -> Iterator[OidcProvider]:
 @pytest.fixture(scope="package")
 def _tenant_of_all() -> Iterator[OidcProvider]:
     yield from _oidc_provider("/tenant/one")
+
+
+@pytest.fixture
+def tick() -> Turned:
+    """The clock by which keys and answers age."""
+    return Turned()
+
+
+@pytest.fixture(scope="package")
+def dot() -> Iterator[DotProvider]:
+    """django-oauth-toolkit."""
+    if not is_installed():
+        missing("django-oauth-toolkit is not installed")
+    with DotProvider() as provider:
+        yield provider
 
 
 @pytest.fixture

@@ -92,7 +92,8 @@ def _django(configuration: dict[str, Any]) -> Application:
     import_module("django.core.management").call_command("migrate", **migrate)
     model = import_module("oauth2_provider.models").get_application_model()
     for client in configuration["clients"]:
-        model.objects.create(client_type="confidential", authorization_grant_type="client-credentials", **client)
+        model.objects.create(client_type="confidential", **client)
+    import_module("django.contrib.auth").get_user_model().objects.create_user(**configuration["user"])
     application: Application = import_module("django.core.wsgi").get_wsgi_application()
     return application
 

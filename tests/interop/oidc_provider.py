@@ -55,9 +55,22 @@ class OidcProvider(AuthorizationServer):
         super().__init__(child, app=app, basic=basic)
         self.jwks_uri: str = child.started["jwks_uri"]
 
-    def user_token(self, resource: str | None = None, scope: str = "orders:read", subject: str = "user-1") -> str:
-        """An access token of a user, as `app` would get it for an authorization code."""
-        return self._issue("AccessToken", subject=subject, scope=scope, resource=resource)
+    def user_token(
+        self,
+        resource: str | None = None,
+        scope: str = "orders:read",
+        subject: str = "user-1",
+        bound_to: Mapping[str, str] | None = None,
+    ) -> str:
+        """An access token of a user, as `app` would get it for an authorization code.
+
+        Args:
+            resource, scope: as of `token`.
+            subject: the user.
+            bound_to: the key that it is bound to: `jkt` (RFC 9449) or `x5t#S256` (RFC 8705).
+        """
+        bound = dict(bound_to or {})
+        return self._issue("AccessToken", subject=subject, scope=scope, resource=resource, bound_to=bound)
 
     def refresh_token(self, scope: str = "orders:read offline_access", subject: str = "user-1") -> str:
         """A refresh token of a user."""

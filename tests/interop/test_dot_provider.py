@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx
@@ -10,21 +9,12 @@ import pytest
 
 from tests.interop.authorization_server import LIFETIME
 from tests.interop.clients import AWKWARD, Client, basic
-from tests.interop.conftest import missing
-from tests.interop.dot_provider import DotProvider, is_installed
+from tests.interop.dot_provider import DotProvider
 from tokenguard import InvalidToken, Issuer, Reason, TokenValidator
 
 pytestmark = pytest.mark.real_server
 
 API = "https://api.example.com"
-
-
-@pytest.fixture(scope="module")
-def dot() -> Iterator[DotProvider]:
-    if not is_installed():
-        missing("django-oauth-toolkit is not installed")
-    with DotProvider() as provider:
-        yield provider
 
 
 @pytest.fixture

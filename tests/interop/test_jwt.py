@@ -23,12 +23,6 @@ PATIENT = KeyPolicy(connect_timeout=10, total_timeout=10, patience=20)  # for bu
 PAST_COOLDOWNS = 60.0  # seconds
 
 
-@pytest.fixture
-def tick() -> Turned:
-    """The clock by which keys age."""
-    return Turned()
-
-
 @contextmanager
 def trusting(
     server: OidcProvider, tick: Turned | None = None, *, audience: str = API, **options: Any

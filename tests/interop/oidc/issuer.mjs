@@ -60,7 +60,9 @@ export class Issuer {
   }
 
   /** A token of a user, as the authorization code flow would end in: AccessToken, RefreshToken or IdToken. */
-  async issue({ kind, client_id: clientId, subject, scope, resource, claims = {} }) {
+  async issue({
+    kind, client_id: clientId, subject, scope, resource, claims = {}, bound_to: boundTo = {},
+  }) {
     const provider = this.#provider;
     const client = await provider.Client.find(clientId);
     if (kind === 'IdToken') {
@@ -71,7 +73,7 @@ export class Issuer {
     }
     const grantId = await new provider.Grant({ clientId, accountId: subject }).save();
     const token = new provider[kind]({
-      client, accountId: subject, grantId, scope, gty: 'authorization_code',
+      client, accountId: subject, grantId, scope, gty: 'authorization_code', ...boundTo,
     });
     if (resource && kind === 'AccessToken') {
       const { scopes, token_lifetime: lifetime } = this.#configuration;
