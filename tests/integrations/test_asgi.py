@@ -206,10 +206,10 @@ def test_the_table_is_refused_on_a_websocket_with_the_same_answers_where_the_ser
 # Repeated headers, whatever their schemes
 
 
-def test_two_headers_are_refused_even_if_none_is_a_bearer_token(run: Run) -> None:
-    # T06
+def test_two_headers_of_which_none_is_a_bearer_token_are_none(run: Run) -> None:
+    # T03, T29: a WSGI server joins them, and Digest has commas of its own.
     headers = [(b"authorization", b"Basic a"), (b"authorization", b"Digest b")]
-    assert run(request, guarded(), http_scope(headers=headers)).status == 400
+    assert run(request, guarded(), http_scope(headers=headers)).status == 401
 
 
 def test_header_names_match_in_any_case_even_if_a_server_did_not_lower_them(run: Run) -> None:

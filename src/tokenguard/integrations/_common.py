@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .._jws import MAX_TOKEN_BYTES
 from ..errors import ConfigurationError, InvalidRequest, InvalidToken, MissingToken, Reason, RequestRefused
-from ..requirements import Requirement
+from ..requirements import Requirement, require_issuer
 from ..token import AccessToken
 from ..validator import TokenValidator
 
@@ -63,9 +63,8 @@ def bearer_token(values: Sequence[bytes]) -> bytes:
     """
     if not values:
         raise MissingToken
-    if len(values) > 1:
-        raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, f"{len(values)} Authorization headers")
-    value = values[0]
+    # As WSGI servers join them, since all adapters have to agree (RFC 9110 s5.2). Next to a comma, Bearer is refused.
+    value = values[0] if len(values) == 1 else b", ".join(values)
     token = value[7:]
     # Nearly all are so, and nothing below would say otherwise: the search takes three times as long.
     if (
@@ -84,8 +83,38 @@ def bearer_token(values: Sequence[bytes]) -> bytes:
         raise InvalidToken(Reason.TOO_LARGE, f"{len(value)} bytes of credentials")
     credentials = _CREDENTIALS.fullmatch(value)
     if credentials is None:
+        if len(values) > 1:
+            raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, f"{len(values)} Authorization headers")
         raise InvalidRequest(Reason.MALFORMED_AUTHORIZATION, "Bearer is not followed by exactly one token")
     return credentials[1]
+
+
+def credentials(values: Sequence[bytes], validator: TokenValidator, *, required: bool) -> bytes | None:
+    """The token in the `Authorization` fields of a request; None where it may come without, and does.
+
+    Raises:
+        MissingToken, InvalidRequest: named and logged, ready to be answered.
+    """
+    try:
+        return bearer_token(values)
+    except RequestRefused as refused:
+        if isinstance(refused, MissingToken) and not required:
+            return None
+        validator.refuse(refused)
+        raise
+
+
+def bind(token: AccessToken, issuer: str | None, validator: TokenValidator) -> None:
+    """See to it that a token is of the issuer whose tokens are good at the address of this request.
+
+    Raises:
+        InvalidToken: it is not; named and logged, ready to be answered.
+    """
+    try:
+        require_issuer(token, issuer)
+    except RequestRefused as refused:
+        validator.refuse(refused)
+        raise
 
 
 def require_verdict(found: object) -> Verdict:

@@ -8,11 +8,10 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from .. import _async
-from ..errors import ConfigurationError, MissingToken, RequestRefused
-from ..requirements import require_issuer
+from ..errors import ConfigurationError, RequestRefused
 from ..token import AccessToken
 from ..validator import TokenValidator
-from ._common import TOKEN_KEY, VERDICT_KEY, PublicPaths, Verdict, answer, bearer_token, name_and_log
+from ._common import TOKEN_KEY, VERDICT_KEY, PublicPaths, Verdict, answer, bind, credentials, name_and_log
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -84,7 +83,7 @@ class TokenGuardMiddleware:
             text = self._credentials(scope)
             token = None if text is None else await self.validator.validate_async(text)
             if self._issuer_of is not None and token is not None:
-                self._require_issuer(token, self._issuer_of(scope))
+                bind(token, self._issuer_of(scope), self.validator)
         except RequestRefused as refused:
             await _refuse(refused, scope, send)
             return
@@ -111,25 +110,13 @@ class TokenGuardMiddleware:
     def announce(self, scope: Scope, token: AccessToken | None) -> None:
         """For middleware of a framework: tell the scope in the framework's own words too."""
 
-    def _require_issuer(self, token: AccessToken, issuer: str | None) -> None:
-        try:
-            require_issuer(token, issuer)
-        except RequestRefused as refused:
-            self.validator.refuse(refused)
-            raise
-
     def _credentials(self, scope: Scope) -> bytes | None:
         """The token's text; None where a request may come without."""
         public = self._public
         if public is not None and public.include(scope["path"], scope.get("root_path", ""), scope.get("raw_path")):
             return None
-        try:
-            return bearer_token([value for name, value in scope["headers"] if name.lower() == b"authorization"])
-        except RequestRefused as refused:
-            if isinstance(refused, MissingToken) and not self._required:
-                return None
-            self.validator.refuse(refused)
-            raise
+        values = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+        return credentials(values, self.validator, required=self._required)
 
 
 async def _refuse(refused: RequestRefused, scope: Scope, send: Send) -> None:
