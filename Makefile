@@ -22,8 +22,8 @@ help: ## this list
 demo: venv ## see requests allowed and refused; SERVE=1 stays up to be tried by hand
 	@$(PY) -m tokenguard demo $(if $(filter 1,$(SERVE)),--serve)
 
-test: venv ## the test suite, with branch coverage
-	@$(PY) -m pytest --cov=tokenguard $(PYTEST_ARGS)
+test: venv ## the test suite, with branch coverage; PYTEST_ARGS="-n0 -x" for one process
+	@$(PY) -m pytest --numprocesses=auto --dist=worksteal --cov=tokenguard $(PYTEST_ARGS)
 
 check: venv ## lint, format and types
 	$(PY) -m ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from tokenguard import _async
-from tokenguard._fetch import Answer, Fetch, Request, Steps
+from tokenguard._fetch import Answer, Fetch, Queue, Request, Steps
 from tokenguard._flight import Flights
 
 LONG = 30.0
@@ -49,7 +49,7 @@ class CountedFlights(Flights):
         super().__init__(gate, lambda: 7.0)
         self.waiting = threading.Semaphore(0)
 
-    def _join(self, fetch: Fetch, *, beside: bool = False) -> Future[None]:
+    def _join(self, fetch: Fetch, *, beside: bool = False) -> Future[Answer | None]:
         future = super()._join(fetch, beside=beside)
         self.waiting.release()
         return future
@@ -65,11 +65,11 @@ def _flights(gate: Any) -> CountedFlights:
 
 def _one_request(tick: float) -> Steps:
     assert tick == 7.0
-    yield REQUEST
+    return (yield REQUEST)
 
 
 def _any_time(_: float) -> Steps:
-    yield REQUEST
+    return (yield REQUEST)
 
 
 def _fetch(patience: float = LONG, steps: Callable[[float], Steps] = _one_request, name: str = "keys") -> Fetch:
@@ -185,6 +185,7 @@ def test_one_that_landed_meanwhile_is_not_waited_for(gate: Gate) -> None:
 def test_steps_that_ask_for_nothing_are_done_at_once(gate: Gate) -> None:
     def nothing(_: float) -> Steps:
         yield from ()
+        return None
 
     _flights(gate).wait(_fetch(steps=nothing))
     assert gate.sent == 0
@@ -328,3 +329,280 @@ def test_after_a_fork_nothing_flies_and_no_lock_is_held(gate: Gate) -> None:
     gate.open.set()
     flights.wait(_fetch())
     assert gate.sent == 2
+
+
+# Queues: at most so many at a time, the others in line
+
+
+QUEUED = Queue(name="endpoint", places=2, length=3)
+
+
+def _queued(name: str, *, queue: Queue = QUEUED, patience: float = LONG, limit: float = LONG) -> Fetch:
+    return Fetch(name=name, steps=_any_time, landed=lambda: None, patience=patience, limit=limit, queue=queue)
+
+
+def _no_threads(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+class Line(CountedFlights):
+    """With a clock to set, and the order in which fetches are run."""
+
+    def __init__(self, gate: Any) -> None:
+        super().__init__(gate)
+        self.tick = 0.0
+        self.ran: list[Hashable] = []
+        self._monotonic = lambda: self.tick
+
+    def places_taken(self) -> int:
+        return sum(line.flying for line in self._lines.values())
+
+    def _run(self, flight: Any) -> None:
+        self.ran.append(flight.fetch.name)
+        super()._run(flight)
+
+
+@pytest.fixture
+def line(gate: Gate) -> Line:
+    return Line(gate)
+
+
+def test_no_more_fly_than_there_are_places(line: Line, gate: Gate) -> None:
+    futures = [line._join(_queued(f"q{number}")) for number in range(5)]
+    assert gate.arrived.acquire(timeout=LONG)
+    assert gate.arrived.acquire(timeout=LONG)
+    assert gate.sent == 2
+    assert sorted(map(str, line.ran)) == ["q0", "q1"]
+    gate.open.set()
+    assert [future.result(LONG) for future in futures] == [Answer(at=0.0, status=200)] * 5
+    line.rest(LONG)
+    assert line.ran[2:] == ["q2", "q3", "q4"]  # in the order in which they came
+    assert not line._flying
+    assert line.places_taken() == 0
+
+
+def test_one_in_line_is_joined_like_one_that_flies(line: Line, gate: Gate) -> None:
+    flying, waiting = line._join(_queued("a")), [line._join(_queued(name)) for name in ("b", "c")]
+    assert line._join(_queued("a")) is flying
+    assert [line._join(_queued(name)) for name in ("b", "c")] == waiting
+    gate.open.set()
+    for future in (flying, *waiting):
+        future.result(LONG)
+    assert gate.sent == 3
+
+
+def test_a_line_that_is_full_turns_others_away_at_once(line: Line, gate: Gate) -> None:
+    futures = [line._join(_queued(f"q{number}")) for number in range(5)]
+    assert line.wait(_queued("too many")) is None
+    assert asyncio.run(line.wait_async(_queued("too many"))) is None
+    assert "too many" not in line._flying
+    gate.open.set()
+    for future in futures:
+        assert future.result(LONG) is not None
+    assert line.wait(_queued("too many")) is not None
+
+
+def test_those_whose_waiters_have_gone_are_passed_over(line: Line, gate: Gate) -> None:
+    one = Queue(name="endpoint", places=1, length=9)
+    first = line._join(_queued("first", queue=one))
+    stale = [line._join(_queued(f"s{number}", queue=one, patience=5)) for number in range(3)]
+    line.tick = 4.0
+    later = line._join(_queued("later", queue=one, patience=5))
+    line.tick = 5.0
+    gate.open.set()
+    assert first.result(LONG) is not None
+    assert [future.result(LONG) for future in stale] == [None] * 3
+    assert later.result(LONG) is not None
+    line.rest(LONG)
+    assert line.ran == ["first", "later"]
+    assert not line._flying
+    assert line.places_taken() == 0
+
+
+def test_lines_are_apart_and_keys_stand_in_none(line: Line, gate: Gate) -> None:
+    one = [Queue(name=name, places=1, length=1) for name in ("a", "b")]
+    futures = [line._join(_queued(f"{queue.name}{number}", queue=queue)) for queue in one for number in range(2)]
+    futures += [line._join(_fetch(steps=_any_time, name=f"keys{number}")) for number in range(3)]
+    for _ in range(5):
+        assert gate.arrived.acquire(timeout=LONG)
+    assert sorted(map(str, line.ran)) == ["a0", "b0", "keys0", "keys1", "keys2"]
+    gate.open.set()
+    for future in futures:
+        future.result(LONG)
+
+
+def test_a_bug_in_one_gives_its_place_to_the_next(line: Line, gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: float) -> Steps:
+        yield REQUEST
+        raise ZeroDivisionError
+
+    one = Queue(name="endpoint", places=1, length=9)
+    bad = Fetch(name="bad", steps=broken, landed=lambda: None, patience=LONG, limit=LONG, queue=one)
+    with caplog.at_level(logging.ERROR, "tokenguard"):
+        futures = [line._join(bad), line._join(_queued("good", queue=one))]
+        gate.open.set()
+        assert futures[0].result(LONG) is None
+        assert futures[1].result(LONG) is not None
+        line.rest(LONG)
+    assert line.places_taken() == 0
+
+
+def test_what_steps_return_is_the_answer_of_all_who_wait(line: Line, gate: Gate) -> None:
+    def told(_: float) -> Steps:
+        answer = yield REQUEST
+        return Answer(at=1.0, status=answer.status + 4)
+
+    gate.open.set()
+    fetch = Fetch(name="t", steps=told, landed=lambda: None, patience=LONG, limit=LONG, queue=QUEUED)
+    assert line.wait(fetch) == Answer(at=1.0, status=204)
+    assert asyncio.run(line.wait_async(fetch)) == Answer(at=1.0, status=204)
+    assert trio.run(line.wait_async, fetch) == Answer(at=1.0, status=204)
+
+
+def test_without_threads_whoever_waits_flies_it(line: Line, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate.open.set()
+    monkeypatch.setattr(threading.Thread, "start", _no_threads)
+    for name in ("a", "b", "c"):
+        assert line.wait(_queued(name)) is not None
+    assert line.places_taken() == 0
+    assert not line._flying
+
+
+def test_beside_requests_one_without_a_thread_gives_its_place_back(
+    line: Line, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", _no_threads)
+    for _ in range(5):
+        line.start(_queued("a"))
+    assert gate.sent == 0
+    assert line.places_taken() == 0
+
+
+def test_a_signal_at_the_start_gives_the_place_back(line: Line, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        for _ in range(5):
+            with pytest.raises(KeyboardInterrupt):
+                line.wait(_queued("a"))
+    assert line.places_taken() == 0
+    gate.open.set()
+    assert line.wait(_queued("a")) is not None
+
+
+def test_a_lost_one_in_line_is_replaced(line: Line, gate: Gate) -> None:
+    one = Queue(name="endpoint", places=1, length=9)
+    first = line._join(_queued("first", queue=one))
+    lost = line._join(_queued("second", queue=one, patience=5, limit=6))
+    line.tick = 6.0
+    again = line._join(_queued("second", queue=one, patience=5, limit=6))
+    assert again is not lost
+    gate.open.set()
+    assert first.result(LONG) is not None
+    assert lost.result(LONG) is None
+    assert again.result(LONG) is not None
+    line.rest(LONG)
+    assert not line._flying
+
+
+def test_after_a_fork_all_places_are_free(line: Line, gate: Gate) -> None:
+    for number in range(5):
+        line._join(_queued(f"q{number}"))
+    line.after_fork()
+    assert line.places_taken() == 0
+    gate.open.set()
+    assert line.wait(_queued("q0")) is not None
+
+
+def test_a_signal_at_the_start_loses_nobody_who_stands_in_line(
+    line: Line, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Queue(name="endpoint", places=1, length=9)
+    behind: list[Future[Any]] = []
+
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if behind:
+            start(thread)
+            return
+        behind.append(Future())
+        behind[0] = line._join(_queued("behind", queue=one))  # another thread came in between
+        raise KeyboardInterrupt
+
+    gate.open.set()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            line.wait(_queued("a", queue=one))
+    assert behind[0].result(LONG) is not None
+    assert line.wait(_queued("next", queue=one)) is not None
+    line.rest(LONG)
+    assert line.places_taken() == 0
+
+
+def test_signals_one_after_the_other_give_the_place_back(
+    line: Line, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Queue(name="endpoint", places=1, length=9)
+    behind: list[Future[Any]] = []
+
+    def interrupted(_: threading.Thread) -> None:
+        if not behind:
+            behind.append(Future())
+            behind[0] = line._join(_queued("behind", queue=one))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            line.wait(_queued("a", queue=one))
+    assert behind[0].result(0) is None
+    assert line.places_taken() == 0
+
+
+def test_a_place_of_before_a_fork_is_nobodys(line: Line, gate: Gate) -> None:
+    future = line._join(_queued("a"))
+    assert gate.arrived.acquire(timeout=LONG)
+    line.after_fork()
+    gate.open.set()
+    future.result(LONG)
+    assert line.wait(_queued("b")) is not None
+    assert line.places_taken() == 0
+
+
+def test_one_that_is_interrupted_inline_gives_its_place_back(
+    line: Line, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Request) -> Answer:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_threads)
+        patch.setattr(gate, "send", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            line.wait(_queued("a"))
+    assert line.places_taken() == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_one_whose_listener_ends_the_thread_gives_its_place_back(line: Line, gate: Gate) -> None:
+    def landed() -> None:
+        raise SystemExit  # on_event may call sys.exit(): no Exception, so nobody stops it
+
+    gate.open.set()
+    fetch = Fetch(name="a", steps=_any_time, landed=landed, patience=LONG, limit=LONG, queue=QUEUED)
+    assert line.wait(fetch) is not None
+    line.rest(LONG)
+    assert line.places_taken() == 0
+
+
+def test_of_a_line_in_which_nobody_stands_nothing_is_kept(line: Line, gate: Gate) -> None:
+    # Tenants come and go: each has an introspector of its own.
+    gate.open.set()
+    for number in range(100):
+        line.wait(_queued("a", queue=Queue(name=f"tenant-{number}", places=1, length=1)))
+    line.rest(LONG)
+    assert not line._lines

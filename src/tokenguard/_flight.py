@@ -1,6 +1,6 @@
 """One fetch at a time per name, whoever asks: threads, event loops, greenlets.
 
-A fetch runs on a daemon thread, which lives as long as there is something to fetch: nothing idles, nothing is to be
+A fetch runs on a daemon thread of its own, which lives exactly as long as the fetch: nothing idles, nothing is to be
 joined at exit. Waiters hold a future of what the steps returned, never of an exception; each then asks the core again.
 So a waiter's deadline or cancellation is its own, and nobody is handed another's exception.
 """
@@ -97,27 +97,36 @@ class Flights:
             if fetch.queue is not None and not self._takes_place(flight, fetch.queue):
                 return flight.future
             self._flying[fetch.name] = flight
+        try:
+            started = self._starts(flight)
+        except BaseException:  # a signal's exception, such as Ctrl-C: whoever comes next must be able to start one
+            self._give_up(flight)
+            raise
+        if not started and beside:
+            self._give_up(flight)
+        elif not started:
+            self._fly(flight)
+        return flight.future
+
+    def _starts(self, flight: _Flight) -> bool:
+        """Whether there is a thread to fly on: not in WebAssembly, nor if there are too many, nor at the very end."""
         thread = threading.Thread(target=self._fly, args=(flight,), name="tokenguard-fetch", daemon=True)
         try:
             thread.start()
-            self._threads.append(thread)
-        except RuntimeError:  # no threads here (WebAssembly), no more of them, or the interpreter is going down
-            if beside:
-                self._land(flight, None)
-                self._leave(flight)
-            else:
-                self._fly(flight)
-        except BaseException:  # a signal's exception, such as Ctrl-C: whoever comes next must be able to start one
-            self._land(flight, None)
-            self._leave(flight)
-            raise
-        return flight.future
+        except RuntimeError:
+            return False
+        self._threads.append(thread)
+        return True
 
     def _fly(self, flight: _Flight) -> None:
-        upcoming: _Flight | None = flight
-        while upcoming is not None:
-            self._run(upcoming)
-            upcoming = self._leave(upcoming)
+        try:
+            self._run(flight)
+        finally:
+            self._leave(flight)
+
+    def _give_up(self, flight: _Flight) -> None:
+        self._land(flight, None)
+        self._leave(flight)
 
     def _run(self, flight: _Flight) -> None:
         answer: Answer | None = None
@@ -155,20 +164,32 @@ class Flights:
             flight.future.set_result(None)
         return False
 
-    def _leave(self, flight: _Flight) -> _Flight | None:
-        """Give up a place: to whom it goes, if anybody waits for it. One that waited too long is over."""
-        queue = flight.fetch.queue
-        while queue is not None:
-            with self._lock:
-                line = self._lines.setdefault(queue.name, _Line())
-                if not line.waiting:
-                    line.flying -= 1
+    def _leave(self, flight: _Flight) -> None:
+        """Give up a place, to the next in line. One that has waited too long is over, as is one that cannot start."""
+        while (upcoming := self._next(flight)) is not None:
+            try:
+                if self._monotonic() < upcoming.stale_at and self._starts(upcoming):
                     break
-                upcoming = line.waiting.popleft()
-            if self._monotonic() < upcoming.stale_at:
-                return upcoming
+            except BaseException:  # a signal's exception once more
+                self._give_up(upcoming)
+                raise
             self._land(upcoming, None)
-        return None
+
+    def _next(self, flight: _Flight) -> _Flight | None:
+        """Whose turn it is; without anyone in line the place is free."""
+        queue = flight.fetch.queue
+        if queue is None:
+            return None
+        with self._lock:
+            line = self._lines.get(queue.name)
+            if line is None:  # of before a fork
+                return None
+            if line.waiting:
+                return line.waiting.popleft()
+            line.flying -= 1
+            if line.flying == 0:
+                del self._lines[queue.name]
+            return None
 
     def after_fork(self) -> None:
         """In a child process: what was flying never lands here, and a lock that was held stays so."""

@@ -117,6 +117,7 @@ class Introspector:
         self._discovery = None if asked.endpoint is not None else Discovery(issuer)
         self._endpoint = asked.endpoint or ""
         self._seek_at = -math.inf if asked.endpoint is None else math.inf  # when to look into the metadata again
+        self._doubted_at = -math.inf
         self._auth = client_auth(asked, issuer.url)
         self._active: Generations[Standing] = Generations(entries=asked.entries, weight=ANSWER_BYTES)
         self._refused: Generations[_Refusal] = Generations(entries=asked.entries, weight=asked.entries)
@@ -359,9 +360,10 @@ class Introspector:
 
     def _learn(self, answer: Answer, events: list[Event]) -> None:
         trouble = self._trouble = trouble_of(answer)
-        if answer.status in (404, 410) and self._discovery is not None:  # the endpoint may have moved
+        gone = answer.status in (404, 410) and answer.at >= self._doubted_at + SEEK_AGAIN
+        if gone and self._discovery is not None:  # the endpoint may have moved
             self._discovery.forget()
-            self._seek_at = min(self._seek_at, answer.at)
+            self._doubted_at = self._seek_at = answer.at
         if trouble is not None and trouble.outage:
             self._breaker.failed(answer.at)
         elif self._breaker.succeeded():

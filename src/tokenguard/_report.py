@@ -74,7 +74,7 @@ class Reporter:
                 self._log(logging.WARNING, kind, text, issuer, age, ends_in)
             case events.IntrospectionFailed(issuer=issuer, trouble=trouble, credentials=True):
                 text = "introspection at %s refuses our credentials, and no opaque token can be judged: %s"
-                self._log(logging.ERROR, kind, text, issuer, one_line(trouble))
+                self._log(logging.ERROR, "credentials", text, issuer, one_line(trouble))
             case events.IntrospectionFailed(issuer=issuer, trouble=trouble, pause=pause):
                 text = "introspection at %s failed: %s; paused for %.0f s"
                 self._log(logging.WARNING, kind, text, issuer, one_line(trouble), pause)

@@ -32,6 +32,12 @@ class Trusted:
     keys: Keys
     introspector: Introspector | None
 
+    def after_fork(self) -> None:
+        """In a child process: nothing of the parent's is under way here."""
+        self.keys.after_fork()
+        if self.introspector is not None:
+            self.introspector.after_fork()
+
 
 class Trust:
     """All issuers: those that are named, and those of tenants as they come.
@@ -77,13 +83,19 @@ class Trust:
         """Whether it has the form of a tenant's issuer, be it one of ours or not."""
         return any(tenants.names(iss) for tenants in self.tenants)
 
+    @property
+    def keys(self) -> dict[str, Keys]:
+        """All keys that are needed from the start: of issuers that are named, and what tenants have in common."""
+        shared = {tenants.template: tenants.shared for tenants in self.tenants if tenants.shared is not None}
+        return {**{url: trusted.keys for url, trusted in self.named.items()}, **shared}
+
     def recheck(self, token: AccessToken) -> None:
         """Whether the issuer of a proven token is still one of ours. Those that are named always are.
 
         Raises:
             InvalidToken: its tenant is not any more.
         """
-        if token.issuer not in self.named and self._find(token.issuer) is None:
+        if token.issuer not in self.named and not any(tenants.recheck(token.issuer) for tenants in self.tenants):
             raise InvalidToken(Reason.WRONG_ISSUER, "its tenant is none of ours any more")
 
     def trusted(self, issuer: Issuer, keys: Keys | None = None) -> Trusted:
@@ -121,54 +133,75 @@ class Trust:
         """In a child process: nothing of the parent's is under way here."""
         for tenants in self.tenants:
             tenants.after_fork()
-        for trusted in self.known().values():
-            trusted.keys.after_fork()
-            if trusted.introspector is not None:
-                trusted.introspector.after_fork()
+        for trusted in self.named.values():
+            trusted.after_fork()
 
 
 class _Tenants:
     """The issuers of one service's tenants that were in use lately.
+
+    Whoever makes up a token can name a tenant. So those that are only named are kept apart from those of which a token
+    was good, and crowd out nobody but one another.
 
     Attributes:
         policy: which of their tokens they are asked about; None where they cannot be asked.
     """
 
     def __init__(self, trust: Trust, like: TenantIssuers) -> None:
+        self.template = like.template
         self.policy = None if like.introspection is None else like.introspection.policy
         self._trust = trust
         self._like = like
         self._lock = threading.Lock()
-        self._lately: OrderedDict[str, Trusted] = OrderedDict()  # by tenant; the latest comes last
+        self._proven: OrderedDict[str, Trusted] = OrderedDict()  # by tenant; the latest comes last
+        self._named: OrderedDict[str, Trusted] = OrderedDict()
         # Named by the template in the log: it is nobody's set alone.
         shared = like.shares_keys and like.issuer("tenant").has_keys
-        self._shared = trust.remote_keys(_common(like)) if shared else None
+        self.shared = trust.remote_keys(_common(like)) if shared else None
 
     def find(self, iss: str) -> Trusted | None:
         tenant = self._like.tenant(iss)
         if tenant is None or not self._like.allows(tenant):
             return None
         with self._lock:
-            trusted = self._lately.get(tenant)
+            trusted = self._proven.get(tenant) or self._named.get(tenant)
             if trusted is None:
                 issuer = self._like.issuer(tenant)
-                keys = None if self._shared is None else _TenantKeys(self._shared, tenant, self._like)
-                trusted = self._lately[tenant] = self._trust.trusted(issuer, keys)
-                if len(self._lately) > self._like.most:
-                    self._lately.popitem(last=False)
-            else:
-                self._lately.move_to_end(tenant)
+                keys = None if self.shared is None else _TenantKeys(self.shared, tenant, self._like)
+                trusted = self._trust.trusted(issuer, keys)
+                self._keep(self._named, tenant, trusted)
         return trusted
 
     def names(self, iss: str) -> bool:
         return self._like.tenant(iss) is not None
 
-    def known(self) -> dict[str, Trusted]:
+    def recheck(self, url: str) -> bool:
+        """Whether the issuer of a proven token is one of these, still. Its keys are those to keep."""
+        trusted = self.find(url)
+        tenant = self._like.tenant(url)
+        if trusted is None or tenant is None:
+            return False
         with self._lock:
-            return {trusted.issuer.url: trusted for trusted in self._lately.values()}
+            self._named.pop(tenant, None)
+            self._keep(self._proven, tenant, trusted)
+        return True
+
+    def _keep(self, kept: OrderedDict[str, Trusted], tenant: str, trusted: Trusted) -> None:
+        kept[tenant] = trusted
+        kept.move_to_end(tenant)
+        if len(kept) > self._like.most:
+            kept.popitem(last=False)
+
+    def known(self) -> dict[str, Trusted]:
+        """Those of which a token was good, by URL."""
+        with self._lock:
+            return {trusted.issuer.url: trusted for trusted in self._proven.values()}
 
     def after_fork(self) -> None:
+        """In a child process: a lock that was held stays so."""
         self._lock = threading.Lock()
+        for trusted in (*self._proven.values(), *self._named.values()):
+            trusted.after_fork()
 
 
 class _TenantKeys:

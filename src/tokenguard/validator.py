@@ -182,8 +182,12 @@ class TokenValidator:
 
     @property
     def ready(self) -> bool:
-        """Whether each issuer has keys to serve with, fresh or stale. Fetches nothing."""
-        return all(health["state"] in _SERVING for health in self.health().values())
+        """Whether each issuer has keys to serve with, fresh or stale. Fetches nothing.
+
+        Of tenants, what they have in common: one that is out of reach is its own affair.
+        """
+        tick = self._monotonic()
+        return all(keys.health(tick)["state"] in _SERVING for keys in self._core.trust.keys.values())
 
     def health(self) -> dict[str, dict[str, Any]]:
         """How each issuer's keys are, by its URL, as plain data. Fetches nothing.
@@ -192,15 +196,17 @@ class TokenValidator:
             For each: `state` (`cold`: never fetched; `fresh`; `stale`: past its lifetime, still serving; `down`:
             nothing to serve with; `unused`: the issuer is asked about every token), `key_ids`, `age` and `next_refresh`
             in seconds, `last_error`. With introspection also `introspection`: its `state` (`ready`, or `paused` after
-            failures), `next_try` in seconds, `last_error`. Of tenants, those in use lately.
+            failures), `next_try` in seconds, `last_error`. Of tenants, those in use lately; what
+            they have in common stands under their template.
 
         >>> validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
         >>> validator.health()["https://as.example.com"]["state"], validator.ready
         ('cold', False)
         """
         tick = self._monotonic()
-        known = self._core.trust.known().items()
-        return {url: _health(trusted, tick) for url, trusted in known}
+        trust = self._core.trust
+        common = {url: keys.health(tick) for url, keys in trust.keys.items()}
+        return {**common, **{url: _health(trusted, tick) for url, trusted in trust.known().items()}}
 
     def refuse(self, refused: RequestRefused) -> None:
         """For adapters: name our realm in a refusal, and log it. What `validate` raises went through here already."""
@@ -233,11 +239,13 @@ class TokenValidator:
 
     def _missing(self) -> list[Fetch]:
         tick = self._monotonic()
-        found = [trusted.keys.load(tick) for trusted in self._core.trust.named.values()]
+        found = [keys.load(tick) for keys in self._core.trust.keys.values()]
         return [fetch for fetch in found if fetch is not None]
 
     def _require_ready(self) -> None:
-        for url, health in self.health().items():
+        tick = self._monotonic()
+        for url, keys in self._core.trust.keys.items():
+            health = keys.health(tick)
             if health["state"] not in _SERVING:
                 trouble = health["last_error"] or "its keys did not come in time"
                 raise Unavailable(detail=f"{url}: {trouble}", retry_after=max(1, math.ceil(health["next_refresh"])))
