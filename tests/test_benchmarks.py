@@ -208,7 +208,7 @@ def test_a_slow_hot_path_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> Non
         floor = micro.verify_floor(issuer, "RS256")
         ready = [floor.prepare(token) for token in Mint(issuer).good("RS256", 3)]
 
-    def slow(self: Core, token: str | bytes, now: float, tick: float) -> AccessToken | Miss:
+    def slow(self: Core, token: str | bytes, now: float, tick: float) -> AccessToken | Miss[AccessToken]:
         floor.loop(ready)
         return decide(self, token, now, tick)
 
