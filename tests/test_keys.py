@@ -225,3 +225,19 @@ def test_a_key_that_stands_twice_is_one_object() -> None:
     again = _set(RSA_JWK, RSA_JWK, previous=twice)
     assert again.find(None, "RS256") is key
     assert next(iter(again.keys)) is key
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256"])
+def test_a_signature_has_the_length_of_its_key(alg: str) -> None:
+    # One in 256 begins with a zero, and is the same number without it.
+    verify = ALGORITHMS[alg]((RSA if alg == "RS256" else RSA_PSS).public_key())
+    sign = SIGNERS[alg]
+    for number in range(20_000):
+        signed = b"%d" % number
+        signature = sign(signed)
+        if signature[0] == 0:
+            break
+    assert signature[0] == 0
+    assert verify(signed, signature)
+    assert not verify(signed, signature[1:])
+    assert not verify(signed, b"\0" + signature)

@@ -31,9 +31,13 @@ def _pss(hashed: HashAlgorithm) -> Callable[[RSAPublicKey], Verify]:  # s3.5: MG
 
 
 def _rsa(key: RSAPublicKey, padding: PKCS1v15 | PSS, hashed: HashAlgorithm) -> Verify:
-    check = key.verify
+    check, size = key.verify, (key.key_size + 7) // 8
 
     def verify(signed: bytes, signature: bytes) -> bool:
+        # RFC 8017 s8.1.2, s8.2.2. OpenSSL reads a number: of a PSS signature it does not miss zeros at the beginning,
+        # and the token would have two spellings.
+        if len(signature) != size:
+            return False
         try:
             check(signature, signed, padding, hashed)
         except InvalidSignature:

@@ -317,6 +317,8 @@ class Introspector:
         def steps(tick: float) -> Generator[Request, Answer, Answer | None]:
             if self._is_known(question.digest, tick) or not self._breaker.enter(tick):
                 return None  # answered or opened meanwhile: it stood in line, or another one had just landed
+            if not self._endpoint:
+                return None  # it was lost meanwhile
             answer = yield self._request(question.text, now + (tick - looked))
             self._learn(answer, events)
             # Before it lands: else whoever comes between then and the first waiter's look would ask once more.

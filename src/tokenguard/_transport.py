@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 from ._fetch import Answer, Request
 from ._text import for_log
 
+MOST_IDLE = 64  # connections kept at a time, whomever they lead to
 IDLE = 15.0  # seconds for which a connection is kept open; many servers close theirs after 60, some after 5
 
 
@@ -145,7 +146,7 @@ class Transport:
         """Keep a connection for the next one who asks about a token. Keys are fetched minutes apart: not for them."""
         if request.form is not None and reusable:
             with self._lock:
-                if not self._closed:
+                if not self._closed and sum(map(len, self._idle.values())) < MOST_IDLE:
                     self._idle.setdefault(request.url, []).append(line)
                     return
         line.client.close()

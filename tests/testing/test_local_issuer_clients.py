@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -64,7 +65,7 @@ class TestClient:
                 "jwk is a public key",
             ),
         ],
-        ids=lambda said: str(said)[:40],
+        ids=lambda said: re.sub(r"'[xy]': '[^']{9,}'", "", str(said)),
     )
     def test_fails_when_made_if_it_could_never_work(self, options: dict[str, Any], remedy: str) -> None:
         with pytest.raises(ValueError, match=remedy):
