@@ -376,9 +376,18 @@ def test_no_more_fly_than_there_are_places(line: Line, gate: Gate) -> None:
     gate.open.set()
     assert [future.result(LONG) for future in futures] == [Answer(at=0.0, status=200)] * 5
     line.rest(LONG)
-    assert line.ran[2:] == ["q2", "q3", "q4"]  # in the order in which they came
+    assert sorted(map(str, line.ran[2:])) == ["q2", "q3", "q4"]
     assert not line._flying
     assert line.places_taken() == 0
+
+
+def test_they_get_places_in_the_order_in_which_they_came(line: Line, gate: Gate) -> None:
+    one = Queue(name="endpoint", places=1, length=9)
+    futures = [line._join(_queued(f"q{number}", queue=one)) for number in range(6)]
+    gate.open.set()
+    for future in futures:
+        future.result(LONG)
+    assert line.ran == [f"q{number}" for number in range(6)]
 
 
 def test_one_in_line_is_joined_like_one_that_flies(line: Line, gate: Gate) -> None:

@@ -307,6 +307,15 @@ def test_a_kept_connection_is_cut_at_the_deadline_too(site: Site, transport: Tra
     assert site.connections == 2
 
 
+def test_no_more_connections_are_kept_than_so_many(
+    site: Site, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenguard._transport.MOST_IDLE", 1)
+    for path in ("", "?b", "?c"):
+        assert transport.send(_question(site.url + path)).status == 200
+    assert list(transport._idle) == [site.url]
+
+
 def test_a_closed_transport_keeps_no_connection(site: Site, transport: Transport) -> None:
     transport.send(_question(site.url))
     (line,) = transport._idle[site.url]

@@ -362,6 +362,20 @@ class TestMetadata:
         scene.run_due()
         assert "another issuer" in scene.unavailable("three").detail
 
+    def test_who_stands_in_line_while_it_gets_lost_asks_nobody(self) -> None:
+        scene = self.scene()
+        scene.validate("one")
+        miss = scene.start("two")
+        scene.tick = 3600
+        scene.replies[DISCOVERED] = {"issuer": "https://evil.example.com", "introspection_endpoint": ENDPOINT}
+        scene.tells[ENDPOINT] = INACTIVE
+        scene.refused("three")
+        scene.run_due()
+        calls = scene.calls
+        with pytest.raises(Unavailable):
+            miss.resume(scene.fly(miss.fetch), scene.now, scene.tick)
+        assert scene.calls == calls
+
     @pytest.mark.parametrize("status", [404, 410])
     def test_an_endpoint_that_moved_is_looked_up_beside_requests(self, status: int) -> None:
         scene = self.scene()
