@@ -17,7 +17,7 @@ ROWS = {
     "introspection tenants requirements profiles metadata",
     "L2": "_jwks _keys _remote_keys _introspection_answer _introspector _discovery _trust _opaque",
     "L3": "_core",
-    "L4": "validator _flight _transport _report",
+    "L4": "validator _flight _transport _report settings",
     "tokenguard": "__init__",  # the public names: gathered from all that is below, used by all that is above
     "L5": "integrations",
     "beside": "testing cli __main__ _demo",
@@ -29,6 +29,7 @@ GUARDED = (
     ("socket ssl httpx httpx2 httpcore httpcore2 http urllib.request", "_transport testing cli _demo"),
     ("jwt cryptography", "_algorithms _jwk _client_auth testing cli _demo"),
     ("starlette fastapi flask django rest_framework", "integrations testing _demo"),
+    ("pytest", "testing"),  # in its plugin, which nobody imports unasked
 )
 
 
