@@ -16,7 +16,8 @@ from tests.integrations.behaviour import CASES, GOOD, PUBLIC, Case, check
 from tests.integrations.conftest import Response
 from tests.integrations.test_asgi import application as asgi_application
 from tests.integrations.test_asgi import guarded
-from tests.integrations.test_starlette import application_of_the_table
+from tests.integrations.test_fastapi import application_of_the_table as fastapi_application
+from tests.integrations.test_starlette import application_of_the_table as starlette_application
 from tokenguard.integrations.asgi import ASGIApp, Receive, Scope, Send
 
 pytestmark = pytest.mark.real_server
@@ -88,10 +89,10 @@ class Server(uvicorn.Server):
             received = b""
             while chunk := connection.recv(65_536):
                 received += chunk
-        return list(_responses(received))
+        return list(responses(received))
 
 
-def _responses(received: bytes) -> Iterator[Response]:
+def responses(received: bytes) -> Iterator[Response]:
     """Read responses that end by Content-Length; what stands behind the last is its body too, and so is found out."""
     while received:
         head, _, received = received.partition(b"\r\n\r\n")
@@ -135,7 +136,7 @@ def parser(request: pytest.FixtureRequest) -> Parser:
     return chosen
 
 
-@pytest.fixture(scope="module", params=["asgi", "starlette"])
+@pytest.fixture(scope="module", params=["asgi", "starlette", "fastapi"])
 def servers(request: pytest.FixtureRequest, parser: Parser) -> Iterator[Servers]:
     """The two applications of the table, each behind a server of its own."""
     apps: dict[str, ASGIApp]
@@ -144,10 +145,15 @@ def servers(request: pytest.FixtureRequest, parser: Parser) -> Iterator[Servers]
             "required": guarded(_with_lifespan, public=PUBLIC),
             "optional": guarded(_with_lifespan, required=False),
         }
+    elif request.param == "starlette":
+        apps = {
+            "required": starlette_application(asynchronous=True, public=PUBLIC),
+            "optional": starlette_application(asynchronous=False, required=False),
+        }
     else:
         apps = {
-            "required": application_of_the_table(asynchronous=True, public=PUBLIC),
-            "optional": application_of_the_table(asynchronous=False, required=False),
+            "required": fastapi_application(asynchronous=True, required=True, public=PUBLIC),
+            "optional": fastapi_application(asynchronous=False),
         }
     with contextlib.ExitStack() as stack:
         yield {name: stack.enter_context(Server(app, parser)) for name, app in apps.items()}

@@ -14,14 +14,14 @@ import pytest
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, SimpleUser, UnauthenticatedUser, requires
 from starlette.background import BackgroundTask, BackgroundTasks
-from starlette.endpoints import HTTPEndpoint
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Router, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tests.integrations import conftest
@@ -379,6 +379,93 @@ def test_methods_of_a_class_endpoint_are_decorated_one_by_one() -> None:
     assert client.post("/", headers=with_token(READ_WRITE)).text == "written"
 
 
+@pytest.mark.parametrize("decorate", [require_token, require_scopes("read:users")], ids=["token", "scopes"])
+def test_a_class_endpoint_is_decorated_as_a_whole_and_asks_before_its_methods(
+    decorate: Callable[[type[HTTPEndpoint]], type[HTTPEndpoint]],
+) -> None:
+    reached: list[str] = []
+
+    class Users(HTTPEndpoint):
+        """Who is there."""
+
+        async def dispatch(self) -> None:
+            reached.append("dispatch")
+            await super().dispatch()
+
+        def get(self, request: Request) -> Response:
+            return PlainTextResponse(get_token(request).subject)
+
+        async def post(self, request: Request) -> Response:
+            raise AccessDenied
+
+    guarded = decorate(Users)
+    client = serve(guarded, middleware=[guard(required=False)])
+    refused = client.get("/")
+    assert (refused.status_code, refused.headers["www-authenticate"].startswith(BARE), refused.json()) == (
+        401,
+        True,
+        {},
+    )
+    assert client.put("/").status_code == 405  # which methods there are is the route's business
+    assert answers(client, FORGED, UNSCOPED) == [401, 200 if decorate is require_token else 403]
+    assert len(reached) == (1 if decorate is require_token else 0)
+    assert client.get("/", headers=with_token()).text == "user-1"
+    assert client.head("/", headers=with_token()).status_code == 200
+    assert client.post("/", headers=with_token()).headers["www-authenticate"].startswith(f"{BARE}, error=")
+    assert (guarded.__name__, guarded.__qualname__, guarded.__doc__) == ("Users", Users.__qualname__, "Who is there.")
+
+
+def test_a_class_that_is_decorated_leaves_the_class_as_it_was() -> None:
+    class Users(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("read")
+
+    require_token(Users)
+    assert answers(serve(Users, middleware=[]), None) == [200]
+    with _raises_with("add TokenGuardMiddleware"):
+        serve(require_token(Users), middleware=[]).get("/")
+
+
+def test_what_a_guarded_class_has_for_children_is_guarded_too_and_decorators_add_up() -> None:
+    @require_scopes("read:users")
+    class Users(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("read")
+
+    class Children(Users):
+        @require_scopes("write:users")
+        async def get(self, request: Request) -> Response:
+            return await super().get(request)
+
+    assert answers(serve(Children), READ_WRITE, GOOD, mint(scope="write:users"), None) == [200, 403, 403, 401]
+
+
+def test_a_partial_of_a_decorated_endpoint_is_guarded() -> None:
+    @require_scopes("read:users")
+    async def endpoint(database: str, request: Request) -> Response:
+        return PlainTextResponse(database)
+
+    assert answers(serve(functools.partial(endpoint, "database")), GOOD, UNSCOPED, None) == [200, 403, 401]
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["decorated", "with a decorator above"])
+def test_a_lambda_and_a_function_that_hands_on_a_coroutine_are_asked_for_before_they_run(wrapped: bool) -> None:
+    reached: list[str] = []
+
+    async def inner(request: Request) -> Response:
+        raise AssertionError
+
+    def endpoint(request: Request) -> Any:
+        reached.append("ran")
+        return inner(request)
+
+    decorated = require_scopes("read:users")(endpoint)
+    assert answers(serve(_noting([])(decorated) if wrapped else decorated), UNSCOPED) == [403]
+    assert reached == []
+    either = require_token(lambda request: PlainTextResponse("ok"))
+    assert answers(serve(either), GOOD, None) == [200, 401]
+
+
 def test_the_request_may_have_another_name_if_it_comes_alone_or_stand_anywhere_if_it_is_called_request() -> None:
     @require_token
     async def alone(r: Request) -> Response:
@@ -555,7 +642,11 @@ def _of_another_name(req: Request, limit: int) -> Response:
 @pytest.mark.parametrize(
     ("endpoint", "message"),
     [
-        (HTTPEndpoint, r"HTTPEndpoint is no function: of a class endpoint decorate its methods"),
+        (
+            Response,
+            r"Response is no function and no class endpoint: decorate what takes the request, def get\(request\)",
+        ),
+        (HTTPEndpoint({**http_scope()}, *2 * [None]), "is no function"),  # type: ignore[arg-type]
         (_Callable(), "is no function"),
         (_Callable().method, "is no function"),
         (functools.partial(_endpoint_of), "is no function"),
@@ -572,6 +663,7 @@ def _of_another_name(req: Request, limit: int) -> Response:
     ids=[
         *(
             "class",
+            "instance",
             "callable",
             "bound method",
             "partial",
@@ -597,19 +689,6 @@ def test_an_endpoint_that_is_called_without_a_request_is_never_open() -> None:
     for call in (endpoint, lambda: endpoint(None), lambda: endpoint("x"), lambda: endpoint(request=http_scope())):
         with _raises_with("Starlette Request"):
             call()
-
-
-def test_a_websocket_endpoint_is_not_guarded_by_a_decorator_and_says_so() -> None:
-    @require_token
-    async def endpoint(websocket: WebSocket) -> None:
-        raise AssertionError
-
-    client = client_of(WebSocketRoute("/", endpoint))
-    with (
-        _raises_with("Starlette Request"),
-        client.websocket_connect("/", headers=with_token()),
-    ):
-        pass
 
 
 # Without the middleware
@@ -895,3 +974,82 @@ def test_a_websocket_of_starlette_is_refused_with_a_response_and_ends_with_its_t
         with pytest.raises(WebSocketDisconnect) as caught:
             websocket.receive_text()
     assert (caught.value.code, caught.value.reason) == (1008, "the access token expired")
+
+
+class _Denied(Exception):
+    """A websocket that was refused, with the status or the code of the refusal."""
+
+
+def _connect(client: TestClient, token: str | None) -> str:
+    """What a websocket says first."""
+    try:
+        with client.websocket_connect("/", headers={} if token is None else with_token(token)) as websocket:
+            return websocket.receive_text()
+    except WebSocketDenialResponse as denied:
+        raise _Denied(denied.status_code, denied.headers.get("www-authenticate")) from None
+
+
+@require_scopes("read:users")
+async def _websocket_function(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(get_token(websocket).subject or "")
+    await websocket.close()
+
+
+@require_scopes("read:users")
+class _WebSocketClass(WebSocketEndpoint):
+    async def on_connect(self, websocket: WebSocket) -> None:
+        await _websocket_function(websocket)
+
+
+class _WebSocketMethod(WebSocketEndpoint):
+    @require_scopes("read:users")
+    async def on_connect(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(get_token(websocket).subject or "")
+        await websocket.close()
+
+
+WEBSOCKETS = pytest.mark.parametrize(
+    "endpoint", [_websocket_function, _WebSocketClass, _WebSocketMethod], ids=["function", "class", "method"]
+)
+
+
+@WEBSOCKETS
+def test_a_websocket_asks_for_scopes_before_it_is_accepted(endpoint: Endpoint) -> None:
+    client = client_of(WebSocketRoute("/", endpoint), middleware=[guard(required=False)])
+    assert _connect(client, GOOD) == "user-1"
+    for token, status, challenge in (
+        (None, 401, f'{BARE}, scope="read:users"'),
+        (UNSCOPED, 403, LACKING_READ),
+        (FORGED, 401, f'{BARE}, error="invalid_token", error_description="The access token is invalid"'),
+    ):
+        with pytest.raises(_Denied) as caught:
+            _connect(client, token)
+        assert caught.value.args == (status, challenge)
+
+
+@WEBSOCKETS
+def test_without_the_middleware_a_websocket_is_never_open(endpoint: Endpoint) -> None:
+    with _raises_with("add TokenGuardMiddleware"):
+        _connect(client_of(WebSocketRoute("/", endpoint), middleware=[]), GOOD)
+
+
+@WEBSOCKETS
+def test_a_websocket_is_closed_with_1008_where_the_server_can_send_no_response(endpoint: Endpoint, run: Run) -> None:
+    app = Starlette(routes=[Mount("/in", routes=[WebSocketRoute("/", endpoint)])], middleware=[guard()])
+    for token in (UNSCOPED, FORGED):
+        scope = conftest.websocket_scope("/in/", bearer(token))
+        sent = run(conftest.drive, app, scope, [{"type": "websocket.connect"}])
+        assert [(it["type"], it.get("code")) for it in sent][:1] == [("websocket.close", 1008)]
+
+
+def test_a_refusal_after_a_websocket_was_accepted_is_not_sent_as_a_response() -> None:
+    @require_token
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise AccessDenied
+
+    client = client_of(WebSocketRoute("/", endpoint))
+    with pytest.raises(AccessDenied), client.websocket_connect("/", headers=with_token()) as websocket:
+        websocket.receive_text()

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
 from .._jws import MAX_TOKEN_BYTES
@@ -44,6 +45,28 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+
+
+def check_validator(validator: object) -> None:
+    """See to it that a middleware or extension was given a validator; what is annotated need not hold.
+
+    Raises:
+        ConfigurationError: it was not.
+    """
+    if isinstance(validator, type) or not hasattr(validator, "validate_async"):
+        raise ConfigurationError(f"validator is {validator!r}: pass a TokenValidator")
+
+
+def check_options(required: object, issuer_of: object) -> None:
+    """See to it that the options of a middleware or extension are what they should be.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    if type(required) is not bool:
+        raise ConfigurationError(f"required is {required!r}: True or False")
+    if issuer_of is not None and (not callable(issuer_of) or iscoroutinefunction(issuer_of)):
+        raise ConfigurationError(f"issuer_of is {issuer_of!r}: give a plain function")
 
 
 # A "Bearer" that ends there or is followed by something that cannot belong to a scheme's name (RFC 9110 s5.6.2, tchar).
@@ -158,12 +181,17 @@ def name_and_log(refused: RequestRefused, found: object) -> RequestRefused:
     return refused
 
 
+def members(refused: RequestRefused) -> dict[str, str]:
+    """The body of the response to a refusal, for frameworks that render it themselves."""
+    if refused.status == 503:
+        return {"error": "temporarily_unavailable"}
+    said = {"error": refused.error, "error_description": refused.description}
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def answer(refused: RequestRefused, method: str | None = None) -> Answer:
     """The response to a refusal of a request with this method: the *Answers* table, in bytes."""
-    members = {"error": refused.error, "error_description": refused.description}
-    if refused.status == 503:
-        members = {"error": "temporarily_unavailable"}
-    body = json.dumps({name: value for name, value in members.items() if value is not None}).encode("ascii")
+    body = json.dumps(members(refused)).encode("ascii")
     headers = {**refused.headers, "Content-Length": str(len(body))}
     return Answer(status=refused.status, headers=headers, body=b"" if method == "HEAD" else body)
 

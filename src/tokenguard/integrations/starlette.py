@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeVar, cast
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
-from starlette.requests import HTTPConnection, Request
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from ..errors import ConfigurationError, MissingToken, RequestRefused
@@ -98,7 +99,8 @@ def require_scopes(*scopes: str, any_of: Collection[str] = ()) -> Callable[[F], 
         any_of: one of them is needed.
 
     Returns:
-        A decorator for sync and async endpoint functions that take the request.
+        A decorator for sync and async endpoints that take the request or the websocket, for methods of class endpoints,
+        and for whole ones. A websocket is refused before it is accepted.
 
     Raises:
         ConfigurationError: when decorating, for no or impossible scopes and for what cannot be guarded; when called
@@ -121,6 +123,8 @@ def require_token(endpoint: F) -> F:
 
 def _guard(requirement: Requirement) -> Callable[[F], F]:
     def decorate(endpoint: F) -> F:
+        if isinstance(endpoint, type) and issubclass(endpoint, HTTPEndpoint | WebSocketEndpoint):
+            return cast(F, _guard_class(endpoint, requirement))
         request_of = _request_finder(endpoint)
         if inspect.iscoroutinefunction(endpoint):
 
@@ -131,7 +135,7 @@ def _guard(requirement: Requirement) -> Callable[[F], F]:
                     admit(request.scope.get(VERDICT_KEY), requirement)
                     return await endpoint(*args, **kwargs)
                 except RequestRefused as refused:
-                    return _response(refused, request)
+                    return respond(refused, request)
 
             return cast(F, guarded_async)
 
@@ -142,44 +146,68 @@ def _guard(requirement: Requirement) -> Callable[[F], F]:
                 admit(request.scope.get(VERDICT_KEY), requirement)
                 return endpoint(*args, **kwargs)
             except RequestRefused as refused:
-                return _response(refused, request)
+                return respond(refused, request)
 
         return cast(F, guarded)
 
     return decorate
 
 
-def _response(refused: RequestRefused, request: Request) -> Response:
-    response = answer(name_and_log(refused, request.scope.get(VERDICT_KEY)), request.method)
+def _guard_class(endpoint: type[Any], requirement: Requirement) -> type[Any]:
+    """A subclass that asks before anything of `endpoint` but its constructor has run."""
+
+    async def dispatch(self: Any) -> None:
+        try:
+            admit(self.scope.get(VERDICT_KEY), requirement)
+        except RequestRefused as refused:
+            await respond(refused, HTTPConnection(self.scope))(self.scope, self.receive, self.send)
+        else:
+            await endpoint.dispatch(self)
+
+    names = {name: getattr(endpoint, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(endpoint.__name__, (endpoint,), {**names, "dispatch": dispatch})
+
+
+def respond(refused: RequestRefused, connection: HTTPConnection) -> Response:
+    """For our own modules: the answer to a refusal. That to a websocket is left to the middleware: it is raised.
+
+    What came before on the websocket, and whether its server can send a response, the middleware alone knows.
+    """
+    if connection.scope["type"] == "websocket":
+        raise refused
+    response = answer(name_and_log(refused, connection.scope.get(VERDICT_KEY)), connection.scope["method"])
     return Response(response.body, status_code=response.status, headers=response.headers)
 
 
-def _request_finder(endpoint: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Request]:
+_CONNECTIONS = {"request", "websocket"}
+
+
+def _request_finder(endpoint: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], HTTPConnection]:
     """How to find the request among an endpoint's arguments.
 
     Raises:
-        ConfigurationError: `endpoint` is not a function that takes a request and returns a response.
+        ConfigurationError: `endpoint` is not a function that takes a request or a websocket.
     """
     name = getattr(endpoint, "__qualname__", repr(endpoint))
     if not inspect.isfunction(endpoint):
         raise ConfigurationError(
-            f"{name} is no function: of a class endpoint decorate its methods, def get(self, request)"
+            f"{name} is no function and no class endpoint: decorate what takes the request, def get(request)"
         )
     if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
         raise ConfigurationError(f"{name} is a generator: an endpoint returns a response")
     # Its own parameters, and those of what it wraps: of a wrapper that takes anything only the latter tell.
     own = inspect.signature(endpoint, follow_wrapped=False).parameters
     wrapped = inspect.signature(endpoint).parameters
-    if not any("request" in parameters or len(parameters) == 1 for parameters in (own, wrapped)):
+    if not any(_CONNECTIONS & parameters.keys() or len(parameters) == 1 for parameters in (own, wrapped)):
         raise ConfigurationError(f"{name} must take the request to be guarded: def {endpoint.__name__}(request)")
 
-    def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
-        if args and isinstance(args[0], Request):
+    def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> HTTPConnection:
+        if args and isinstance(args[0], HTTPConnection):
             return args[0]
         for argument in (*args, *kwargs.values()):
-            if isinstance(argument, Request):
+            if isinstance(argument, HTTPConnection):
                 return argument
         given = ", ".join(type(argument).__name__ for argument in (*args, *kwargs.values())) or "nothing"
-        raise ConfigurationError(f"{name} was called with {given} in place of a Starlette Request")
+        raise ConfigurationError(f"{name} was called with {given} in place of a Starlette Request or WebSocket")
 
     return find
