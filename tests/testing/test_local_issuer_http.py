@@ -354,3 +354,22 @@ def test_nothing_is_printed_whatever_is_sent(http: httpx.Client) -> None:
             http.post(issuer.introspection_endpoint, content=content, headers={"Content-Type": FORM}, auth=auth)
         with post(issuer, "Authorization: Bearer hush-\xe4", "Content-Length: 7", body=b"token=a") as connection:
             assert status_of(connection) == 400
+
+
+def test_a_page_of_another_origin_may_ask_for_tokens_and_nothing_else() -> None:
+    with LocalIssuer(algorithms=("ES256",)) as issuer, httpx.Client(trust_env=False) as client:
+        preflight = client.options(
+            issuer.token_endpoint,
+            headers={"Origin": "http://localhost", "Access-Control-Request-Headers": "authorization,x-requested-with"},
+        )
+        assert preflight.status_code == 200
+        assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+        assert preflight.headers["Access-Control-Allow-Headers"] == "Authorization, X-Requested-With"
+        answer = client.post(
+            issuer.token_endpoint, data={"grant_type": "client_credentials"}, auth=("api", "api-secret")
+        )
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+        for endpoint in (issuer.introspection_endpoint, issuer.revocation_endpoint, issuer.jwks_uri):
+            refused = client.options(endpoint)
+            assert refused.status_code == 405
+            assert "Access-Control-Allow-Origin" not in refused.headers

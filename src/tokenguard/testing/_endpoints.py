@@ -88,7 +88,7 @@ class Endpoints(Publisher):
     def _routes(self) -> Mapping[str, Route]:
         return {
             **super()._routes(),
-            f"{self._base}/token": Route(kind="token", method="POST", endpoint=self._give_token),
+            f"{self._base}/token": Route(kind="token", method="POST", endpoint=self._give_token, cross_origin=True),
             f"{self._base}/introspect": Route(kind="introspection", method="POST", endpoint=self._tell_of_token),
             f"{self._base}/revoke": Route(kind="revocation", method="POST", endpoint=self._take_token_back),
         }

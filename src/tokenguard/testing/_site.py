@@ -11,16 +11,32 @@ from ._answers import Answer, Endpoint, Refusal, Request, Response, render
 from ._faults import ELSEWHERE, Episode, FaultSwitch, Kind, divert, spoil
 
 
+_ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+_PREFLIGHT = {"Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "Authorization, X-Requested-With"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """An endpoint, and the name by which `fail(on=...)` knows it."""
+    """An endpoint, and the name by which `fail(on=...)` knows it.
+
+    `cross_origin`: pages of other origins may ask, such as an API's documentation with an *Authorize* button.
+    """
 
     kind: Kind
     endpoint: Endpoint
     method: str = "GET"
+    cross_origin: bool = False
 
     def answer(self, request: Request) -> Answer:
         """What the endpoint says, or the error that it raises."""
+        if not self.cross_origin:
+            return self._answer(request)
+        if request.method == "OPTIONS":
+            return Answer(headers={**_ANY_ORIGIN, **_PREFLIGHT}, document={})
+        answer = self._answer(request)
+        return replace(answer, headers={**answer.headers, **_ANY_ORIGIN})
+
+    def _answer(self, request: Request) -> Answer:
         if request.method != self.method:
             return Answer(status=405, headers={"Allow": self.method}, document={"error": "method_not_allowed"})
         try:
