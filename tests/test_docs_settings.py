@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def test_the_profiles_that_it_names_are_there() -> None:
 
 
 def test_the_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("TOKENGUARD_")]:  # such as of the tests themselves
+        monkeypatch.delenv(name)
     for line in PAGE.splitlines():
         if line.startswith("export "):
             monkeypatch.setenv(*line.removeprefix("export ").split("=", 1))

@@ -232,12 +232,11 @@ def test_a_signature_has_the_length_of_its_key(alg: str) -> None:
     # One in 256 begins with a zero, and is the same number without it.
     verify = ALGORITHMS[alg]((RSA if alg == "RS256" else RSA_PSS).public_key())
     sign = SIGNERS[alg]
-    for number in range(20_000):
-        signed = b"%d" % number
-        signature = sign(signed)
-        if signature[0] == 0:
-            break
-    assert signature[0] == 0
+    signed, signature = next(
+        (signed, signature)
+        for signed in (b"%d" % number for number in range(20_000))
+        if (signature := sign(signed))[0] == 0
+    )
     assert verify(signed, signature)
     assert not verify(signed, signature[1:])
     assert not verify(signed, b"\0" + signature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,8 @@ def test_another_prefix_is_another_validator() -> None:
 
 
 def test_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("TOKENGUARD_")]:  # such as of the tests themselves
+        monkeypatch.delenv(name)
     for name, text in _variables(LEAST).items():
         monkeypatch.setenv(name, text)
     assert validator_from_environment().realm == AUDIENCE

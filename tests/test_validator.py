@@ -183,7 +183,9 @@ def test_once_closed_known_keys_serve_on_and_nothing_is_fetched(issuer: LocalIss
         validator.validate(issuer.mint())
 
 
-@pytest.mark.parametrize("token", [None, 7, ["x"], bytearray(b"x"), memoryview(b"x")], ids=lambda said: type(said).__name__)
+@pytest.mark.parametrize(
+    "token", [None, 7, ["x"], bytearray(b"x"), memoryview(b"x")], ids=["None", "int", "list", "bytearray", "view"]
+)
 def test_what_is_no_text_is_a_type_error(token: Any) -> None:
     with pytest.raises(TypeError, match="a token is str or bytes"):
         static_validator().validate(token)

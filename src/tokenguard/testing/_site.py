@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from ._answers import Answer, Endpoint, Refusal, Request, Response, render
 from ._faults import ELSEWHERE, Episode, FaultSwitch, Kind, divert, spoil
 
-
 _ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
 _PREFLIGHT = {"Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "Authorization, X-Requested-With"}
 

@@ -1,0 +1,91 @@
+"""What `manage.py check` says about the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from django import conf  # whose `settings` nobody may look at before they are there, doctest neither
+from django.core import checks
+from django.urls import get_resolver
+from django.utils.module_loading import import_string
+
+from ...errors import ConfigurationError
+from ._decorators import in_use
+from ._settings import configuration
+
+_OURS = "tokenguard.integrations.django.TokenGuardMiddleware"
+_AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+_LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+_LOCALE = "django.middleware.locale.LocaleMiddleware"
+_CACHE = "django.middleware.cache.FetchFromCacheMiddleware"
+
+
+def settings_make_sense(**_: Any) -> list[checks.CheckMessage]:
+    """Whether TOKENGUARD can be read, and all that it names exists."""
+    try:
+        configuration()
+    except ConfigurationError as error:
+        return [checks.Error(str(error), id="tokenguard.E001")]
+    return []
+
+
+def somebody_looks(**_: Any) -> list[checks.CheckMessage]:
+    """Whether the middleware is there, where views ask for tokens."""
+    if getattr(conf.settings, "ROOT_URLCONF", None):
+        get_resolver().check()  # which imports the views
+    if not in_use or _OURS in _positions():
+        return []
+    message = f"Views in {', '.join(sorted(in_use))} ask for tokens, and nothing looks for one: they answer 500."
+    return [checks.Error(message, hint=f"Add {_OURS!r} to MIDDLEWARE.", id="tokenguard.E002")]
+
+
+def middleware_is_in_order(**_: Any) -> list[checks.CheckMessage]:
+    """Whether the middleware stands where it can do its work. To CommonMiddleware and CSRF's it is all the same."""
+    return list(_disorder(_positions()))
+
+
+def _disorder(positions: dict[str, int]) -> Iterator[checks.CheckMessage]:
+    ours = positions.get(_OURS)
+    said = getattr(conf.settings, "TOKENGUARD", None)
+    if ours is None or not isinstance(said, Mapping):
+        return
+    has_user = said.get("USER") is not None
+    if has_user and positions.get(_AUTHENTICATION, ours) > ours:
+        yield checks.Error(
+            "AuthenticationMiddleware stands behind TokenGuardMiddleware: it replaces the request.user that USER made.",
+            hint="In MIDDLEWARE, move TokenGuardMiddleware behind it.",
+            id="tokenguard.E003",
+        )
+    if positions.get(_CACHE, ours) < ours:
+        yield checks.Error(
+            "FetchFromCacheMiddleware stands before TokenGuardMiddleware: it answers before a token is looked at.",
+            hint="In MIDDLEWARE, move FetchFromCacheMiddleware to the end, as Django's documentation has it.",
+            id="tokenguard.E004",
+        )
+    if not has_user and _LOGIN_REQUIRED in positions:
+        yield checks.Warning(
+            "LoginRequiredMiddleware sends requests with a token to the login page: a token makes no request.user.",
+            hint='Name a function in TOKENGUARD["USER"], or put @login_not_required on views that ask for a token.',
+            id="tokenguard.W001",
+        )
+    if positions.get(_LOCALE, ours) > ours:
+        yield checks.Warning(
+            "LocaleMiddleware stands behind TokenGuardMiddleware: which views are public is looked up in the default "
+            "language, and below i18n_patterns public views of others are refused.",
+            hint="In MIDDLEWARE, move TokenGuardMiddleware behind it.",
+            id="tokenguard.W002",
+        )
+
+
+def _positions() -> dict[str, int]:
+    """Where each class of middleware stands, its base classes counted as itself."""
+    positions: dict[str, int] = {}
+    for position, path in enumerate(conf.settings.MIDDLEWARE):
+        positions.setdefault(path, position)
+        with suppress(ImportError):  # which Django reports when it starts
+            for base in getattr(import_string(path), "__mro__", ()):
+                name = f"{base.__module__}.{base.__qualname__}".replace(".django._middleware.", ".django.")
+                positions.setdefault(name, position)
+    return positions

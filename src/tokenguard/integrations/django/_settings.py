@@ -1,0 +1,104 @@
+"""What `settings.TOKENGUARD` says."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django import conf  # whose `settings` nobody may look at before they are there, doctest neither
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from ...errors import ConfigurationError
+from ...settings import NAMES, validator_from
+from ...validator import TokenValidator
+
+OURS = ("VALIDATOR", "REQUIRED", "USER")
+"""The keys that are read here. All others say what `VALIDATOR` does not: `tokenguard.settings` reads them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The settings, ready to be used. `user` tells who a token is, for sync and async callers; None: nobody asked."""
+
+    validator: TokenValidator
+    required: bool
+    user: Callable[..., Any] | None
+    user_async: Callable[..., Any] | None
+
+
+@functools.cache
+def configuration() -> Configuration:
+    """Read the settings, once.
+
+    Raises:
+        ConfigurationError: they are missing, misspelt, or contradict each other.
+    """
+    said = getattr(conf.settings, "TOKENGUARD", None)
+    if not isinstance(said, Mapping) or not said:
+        kind = "missing" if said is None else "empty" if said == {} else f"of type {type(said).__name__}"
+        raise ConfigurationError(
+            f'settings.TOKENGUARD is {kind}: write TOKENGUARD = {{"ISSUER": "https://...", "AUDIENCE": "..."}}, '
+            'or {"VALIDATOR": "project.auth.validator"}'
+        )
+    for key in said:
+        if key not in OURS + NAMES:
+            meant = get_close_matches(str(key).upper(), OURS + NAMES, n=1, cutoff=0.5)
+            remedy = f"did you mean {meant[0]!r}?" if meant else f"choose from {', '.join(OURS + NAMES)}"
+            raise ConfigurationError(f"TOKENGUARD[{key!r}] is no setting: {remedy}")
+    required = said.get("REQUIRED", True)
+    if type(required) is not bool:
+        raise ConfigurationError(f"TOKENGUARD['REQUIRED'] is {required!r}: True or False")
+    user, user_async = _user(said.get("USER"))
+    return Configuration(validator=_validator(said), required=required, user=user, user_async=user_async)
+
+
+def _validator(said: Mapping[str, Any]) -> TokenValidator:
+    if "VALIDATOR" not in said:
+        return validator_from(said, also=OURS)
+    also = [key for key in said if key not in OURS]
+    if also:
+        raise ConfigurationError(
+            f"TOKENGUARD['VALIDATOR'] has these of its own: {', '.join(also)}; keep them here, or keep VALIDATOR"
+        )
+    validator: TokenValidator = _load("VALIDATOR", said["VALIDATOR"])
+    if isinstance(validator, type) or not hasattr(validator, "validate_async"):
+        raise ConfigurationError(f"TOKENGUARD['VALIDATOR'] is {_kind(validator)}: name a TokenValidator")
+    return validator
+
+
+def _user(said: object) -> tuple[Any, Any]:
+    if said is None:
+        return None, None
+    user = _load("USER", said)
+    if not callable(user) or isinstance(user, type):
+        raise ConfigurationError(f"TOKENGUARD['USER'] is {_kind(user)}: name a function from an AccessToken to a user")
+    if iscoroutinefunction(user):
+        return async_to_sync(user), user
+    return user, sync_to_async(user)
+
+
+def _load(key: str, said: object) -> Any:
+    if not isinstance(said, str):
+        return said
+    try:
+        return import_string(said)
+    except ImportError as error:
+        raise ConfigurationError(f"TOKENGUARD[{key!r}] is {said!r}, which cannot be imported: {error}") from error
+
+
+def _kind(value: object) -> str:
+    """What a thing is; it may hold secrets."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "TOKENGUARD":
+        configuration.cache_clear()
+
+
+setting_changed.connect(_forget)

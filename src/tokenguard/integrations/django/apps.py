@@ -1,0 +1,22 @@
+"""The app: system checks, and the description of REST framework's authentication for drf-spectacular."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig, apps
+from django.core import checks
+
+from . import _checks, _spectacular
+
+
+class TokenGuardConfig(AppConfig):
+    """`tokenguard.integrations.django` in INSTALLED_APPS. It has no models."""
+
+    name = "tokenguard.integrations.django"
+    label = "tokenguard"
+    verbose_name = "tokenguard"
+
+    def ready(self) -> None:
+        for check in (_checks.settings_make_sense, _checks.somebody_looks, _checks.middleware_is_in_order):
+            checks.register(check, "tokenguard")
+        if apps.is_installed("drf_spectacular"):
+            _spectacular.describe()

@@ -1,0 +1,183 @@
+"""The middleware for any WSGI application (PEP 3333). It needs no framework.
+
+def app(environ, start_response):
+    token = get_token(environ)
+
+app = TokenGuardMiddleware(app, validator)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, islice
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from ..errors import RequestRefused
+from ..requirements import ANY_TOKEN
+from ..token import AccessToken
+from ..validator import TokenValidator
+from ._common import (
+    TOKEN_KEY,
+    VERDICT_KEY,
+    PublicPaths,
+    Verdict,
+    admit,
+    answer,
+    bind,
+    check_options,
+    check_validator,
+    credentials,
+    name_and_log,
+)
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Callable[[bytes], object]]
+WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_RAW_PATHS = ("RAW_URI", "REQUEST_URI")
+"""Where servers put the request's target as it was sent: gunicorn; uwsgi, waitress, mod_wsgi, CGI."""
+
+_PHRASES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
+
+
+class TokenGuardMiddleware:
+    """Lets a request through only with a valid access token in its `Authorization` header.
+
+    The application finds the validated token in its environ, under `"tokenguard.token"`, or with `get_token`. A refusal
+    that it raises before it called `start_response` is the answer.
+
+    Args:
+        app: the application to wrap.
+        validator: who decides.
+        required: False lets a request *without* a token through (the application then finds None), for applications
+            that ask route by route. A token that is present and bad is refused all the same.
+        public: paths that need no token and where none is looked at: exact decoded paths below the mount, as they stand
+            in `PATH_INFO`, or `"/static/*"` for a subtree. Everything else is protected whatever its method, CORS
+            preflights too: put CORS middleware outside of this one.
+        issuer_of: where tenants have issuers and addresses of their own: a plain function from the environ to the URL
+            of the issuer whose tokens are good there, None if nobody's are. One tenant's token is then refused at
+            another's address.
+
+    Raises:
+        ConfigurationError: an argument is not usable.
+
+    Not checked: scopes; ask for those on the route.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        validator: TokenValidator,
+        *,
+        required: bool = True,
+        public: Collection[str] = (),
+        issuer_of: Callable[[Environ], str | None] | None = None,
+    ) -> None:
+        check_validator(validator)
+        check_options(required, issuer_of)
+        self.app = app
+        self.validator = validator
+        self._issuer_of = issuer_of
+        self._required = required
+        paths = PublicPaths(public)
+        self._public = paths if public else None
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            text = self._credentials(environ)
+            token = None if text is None else self.validator.validate(text)
+            if self._issuer_of is not None and token is not None:
+                bind(token, self._issuer_of(environ), self.validator)
+        except RequestRefused as refused:
+            return _refuse(refused, environ, start_response)
+        # On a copy: what an outer layer holds is not ours to change, and whatever it put under our keys is gone.
+        inner = {**environ, TOKEN_KEY: token, VERDICT_KEY: Verdict(token, self.validator)}
+        begun = False
+
+        def begin(*response: Any, **more: Any) -> Callable[[bytes], object]:
+            nonlocal begun
+            begun = True
+            return start_response(*response, **more)
+
+        try:
+            body = self.app(inner, begin)
+            # Handed on as it is, for a server knows its own `wsgi.file_wrapper` by identity. Without a response yet, it
+            # is a generator or its like: it begins one with its first chunk, and until then may refuse.
+            return body if begun else _Resumed(body)
+        except RequestRefused as refused:
+            if begun:
+                raise
+            return _refuse(name_and_log(refused, inner[VERDICT_KEY]), environ, start_response)
+
+    def _credentials(self, environ: Environ) -> bytes | None:
+        """The token's text; None where a request may come without."""
+        if self._public is not None and _is_public(environ, self._public):
+            return None
+        return credentials(authorization(environ), self.validator, required=self._required)
+
+
+def get_token(environ: Environ) -> AccessToken:
+    """The validated token of this request.
+
+    Raises:
+        MissingToken: it came without one, under `required=False` or on a public path.
+        ConfigurationError: no TokenGuardMiddleware saw this request.
+    """
+    return admit(environ.get(VERDICT_KEY), ANY_TOKEN)
+
+
+def authorization(environ: Environ) -> list[bytes]:
+    """The value of the `Authorization` field, of several as the server joined them."""
+    value = environ.get("HTTP_AUTHORIZATION")
+    return [] if value is None else [_bytes(value)]
+
+
+def _bytes(text: str) -> bytes:
+    # PEP 3333: bytes in the guise of Latin-1. Any other text is a server's fault, gets a backslash, and means nothing.
+    return text.encode("latin-1", "backslashreplace")
+
+
+def _is_public(environ: Environ, public: PublicPaths) -> bool:
+    """Whether a request needs no token.
+
+    The application routes by `PATH_INFO`, which is decoded: no slash in it tells whether it was an encoded one. Where
+    the server hands on what was sent as well, whoever is behind us may read that instead, so it has to say the same and
+    hide nothing. Where it does not, `PATH_INFO` is all that anybody behind us has, and has one reading.
+    """
+    path = _bytes(environ.get("PATH_INFO", ""))
+    whole = _bytes(environ.get("SCRIPT_NAME", "")) + path
+    sent = [_bytes(environ[name]).partition(b"?")[0] for name in _RAW_PATHS if name in environ]
+    for raw in sent:
+        said = unquote_to_bytes(raw)
+        # A mount that a proxy took away stands in front of `SCRIPT_NAME` alone; otherwise both are the same.
+        if not (whole.endswith(said) and said.endswith(path)):
+            return False
+    return public.include(path.decode("utf-8", "replace"), "", b"".join(sent))
+
+
+def _refuse(refused: RequestRefused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    response = answer(refused, environ.get("REQUEST_METHOD"))
+    start_response(f"{response.status} {_PHRASES.get(response.status, 'Refused')}", list(response.headers.items()))
+    return [response.body]
+
+
+class _Resumed:
+    """An application's iterable, of which the first chunk has been taken."""
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self._body = body
+        try:
+            chunks = iter(body)
+            self._chunks = chain(list(islice(chunks, 1)), chunks)
+        except BaseException:
+            self.close()  # the server never gets it
+            raise
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,113 @@
+"""Each example of the documentation runs, and does what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from tests.integrations.behaviour import bearer
+from tests.integrations.conftest import Response
+from tests.integrations.test_django import project
+from tests.integrations.test_django.conftest import Ask, Configured
+from tokenguard.testing import LocalIssuer
+
+DOCS = Path(__file__).parents[3] / "docs" / "frameworks"
+
+
+def examples(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[LocalIssuer]:
+    with LocalIssuer() as issuer:
+        yield issuer
+
+
+def run(example: str, issuer: LocalIssuer | None = None) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__name__": "example"}
+    exec(example.replace("https://as.example.com", issuer.url) if issuer else example, namespace)
+    return namespace
+
+
+def settings_of(example: str, issuer: LocalIssuer) -> dict[str, Any]:
+    """What an example settles; of the apps none is taken away."""
+    settings = {name: value for name, value in run(example, issuer).items() if name.isupper()}
+    assert set(settings.pop("INSTALLED_APPS")) <= set(project.SETTINGS["INSTALLED_APPS"])
+    return settings
+
+
+def with_scope(issuer: LocalIssuer, scope: str) -> tuple[tuple[bytes, bytes], ...]:
+    return bearer(issuer.mint(scope=scope))
+
+
+def test_the_first_example_of_django(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
+    settings, urls, *_ = examples("django.md")
+    configured(**settings_of(settings, issuer), ROOT_URLCONF=tuple(run(urls)["urlpatterns"]))
+    assert ask("/health").status == 200
+    assert ask("/users").status == 401
+    assert ask("/users", with_scope(issuer, "other")).status == 403
+    assert json.loads(ask("/users", with_scope(issuer, "read:users")).body) == {"caller": "user-1"}
+
+
+@pytest.mark.usefixtures("database")
+def test_the_user_example(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
+    def whoami(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(request.user.get_username())
+
+    _, _, user, _ = examples("django.md")
+    module = types.ModuleType("example_auth")
+    vars(module).update(run(user))
+    sys.modules["example_auth"] = module
+    try:
+        settings = {"ISSUER": issuer.url, "AUDIENCE": "https://api.example.com", "USER": "example_auth.user_of"}
+        configured(TOKENGUARD=settings, ROOT_URLCONF=(path("", whoami),))
+        assert ask("/", bearer(issuer.mint())).status == 403
+        module.get_user_model().objects.create(username="user-1")
+        assert ask("/", bearer(issuer.mint())).body == b"user-1"
+    finally:
+        del sys.modules["example_auth"]
+
+
+def test_the_csrf_example(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
+    *_, csrf = examples("django.md")
+    csrf_middleware = "django.middleware.csrf.CsrfViewMiddleware"
+    configured(
+        TOKENGUARD={"ISSUER": issuer.url, "AUDIENCE": "https://api.example.com"},
+        MIDDLEWARE=[csrf_middleware, project.GUARD],
+        ROOT_URLCONF=(path("", run(csrf)["create_user"]),),
+    )
+    assert ask("/", with_scope(issuer, "write:users"), method="POST").status == 201
+    assert ask("/", method="POST").status == 401
+
+
+def test_the_example_of_rest_framework(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
+    settings, urls = examples("rest_framework.md")
+    configured(**settings_of(settings, issuer), MIDDLEWARE=[])
+    configured(TOKENGUARD=settings_of(settings, issuer)["TOKENGUARD"], ROOT_URLCONF=_fresh(urls))
+
+    def told(found: Response) -> object:
+        return found.status, json.loads(found.body)
+
+    assert ask("/users").status == 401
+    assert ask("/users", with_scope(issuer, "other")).status == 403
+    assert told(ask("/users", with_scope(issuer, "read:users"))) == (200, {"caller": "user-1"})
+
+
+def _fresh(urls: str) -> tuple[Any, ...]:
+    """The routes, with views that read the settings anew: REST framework's base class did so when it was imported."""
+    from rest_framework.settings import api_settings
+
+    namespace = run(urls)
+    for name in ("authentication_classes", "renderer_classes"):
+        setattr(namespace["Users"], name, getattr(api_settings, f"DEFAULT_{name.upper()}"))
+    return tuple(namespace["urlpatterns"])
