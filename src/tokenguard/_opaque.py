@@ -23,6 +23,7 @@ Select = Callable[[str], "str | Issuer | Iterable[str | Issuer]"]
 MOST = 8  # issuers that are asked about one token, one after the other
 
 _TOKEN68 = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 s2.1
+_DEEP = 100  # brackets: so many has no opaque token, and how deep a parser goes differs from Python to Python
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _BEYOND = b"~"  # of token68, what no base64 has: some readers pass over it
 
@@ -43,13 +44,13 @@ def is_jwt(text: bytes, segments: int = 3) -> bool:
     head = head[: len(head) - (len(head) % 4 == 1)]
     try:
         octets = binascii.a2b_base64(head + b"=" * (-len(head) % 4))
+        if octets.count(b"[") + octets.count(b"{") > _DEEP:
+            return True
         # As the most lenient of readers would have it.
         written = octets.decode(json.detect_encoding(octets), "replace")
         header = json.loads(written, strict=False, parse_int=str, parse_float=str)
     except ValueError:
         return False
-    except RecursionError:  # so deep is no opaque token
-        return True
     return type(header) is dict and "alg" in header
 
 
