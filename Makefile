@@ -13,17 +13,22 @@ EXTRAS := dev,demo
 PY := "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean venv
+.PHONY: help demo test coverage check bench clean venv
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: PYTHON=/path/to/python3, PYTEST_ARGS="-k name", BENCH_ARGS="micro --quick"'
 
 demo: venv ## see requests allowed and refused; SERVE=1 stays up to be tried by hand
 	@$(PY) -m tokenguard demo $(if $(filter 1,$(SERVE)),--serve)
 
-test: venv ## the test suite, with branch coverage; PYTEST_ARGS="-n0 -x" for one process
-	@$(PY) -m pytest --numprocesses=auto --dist=worksteal --cov=tokenguard $(PYTEST_ARGS)
+test: venv ## the test suite; PYTEST_ARGS="-n0 -x" for one process
+	@$(PY) -m pytest --numprocesses=auto --dist=worksteal $(PYTEST_ARGS)
+
+# On Python 3.11 now and then a thread dies, in a suite that starts thousands: "Cannot install a trace function while
+# another trace function is being installed". From 3.12 on there is no such error.
+coverage: venv ## the test suite with branch coverage, which has to be complete; best on Python 3.12 or later
+	@$(PY) -m pytest --numprocesses=auto --dist=worksteal --cov=tokenguard --cov-fail-under=100 $(PYTEST_ARGS)
 
 check: venv ## lint, format and types
 	$(PY) -m ruff check .

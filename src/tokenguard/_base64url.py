@@ -16,13 +16,18 @@ except ImportError:
 pybase64: Any = _installed
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-# To the standard alphabet, which decoders read; all other bytes, '+', '/' and '=' among them, to one they refuse.
+_PLUS, _SLASH = b"+/"  # as numbers: to look for one byte by its number takes a tenth of the time
+# To the standard alphabet, which the standard library reads; what it would read beside, '=' among it, to '!'.
 _TO_STANDARD = bytes(
-    {ord("-"): ord("+"), ord("_"): ord("/")}.get(byte, byte if byte in _ALPHABET else ord("!")) for byte in range(256)
+    {ord("-"): _PLUS, ord("_"): _SLASH}.get(byte, byte if byte in _ALPHABET else ord("!")) for byte in range(256)
 )
 # By length modulo 4: the padding, and the last characters whose unused bits are zero (RFC 4648 s3.5).
-_PADDING = (b"", b"", b"==", b"=")
-_CANONICAL_END = (frozenset(_ALPHABET), frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
+_ENDINGS = (
+    (b"", frozenset(_ALPHABET)),
+    (b"", frozenset[int]()),
+    (b"==", frozenset(b"AQgw")),
+    (b"=", frozenset(b"AEIMQUYcgkosw048")),
+)
 
 
 def base64url_decode(text: bytes) -> bytes:
@@ -32,15 +37,15 @@ def base64url_decode(text: bytes) -> bytes:
         ValueError: empty, padded, of another alphabet, an impossible length, or with stray bits at the end. Its text is
             fixed, and it is raised outside of any `except` block: nothing of the input hangs in a chain.
     """
-    remainder = len(text) % 4
-    if not text or text[-1] not in _CANONICAL_END[remainder]:
+    padding, last = _ENDINGS[len(text) % 4]
+    if not text or text[-1] not in last:
         raise ValueError("not canonical base64url")
-    padded = text.translate(_TO_STANDARD) + _PADDING[remainder]
     try:
-        if pybase64 is not None:
-            decoded: bytes = pybase64.b64decode(padded, None, True)
+        if pybase64 is None:
+            return binascii.a2b_base64(text.translate(_TO_STANDARD) + padding, strict_mode=True)
+        if not (_PLUS in text or _SLASH in text):  # it takes both alphabets, even in one text
+            decoded: bytes = pybase64.b64decode(text + padding, b"-_", True)
             return decoded
-        return binascii.a2b_base64(padded, strict_mode=True)
     except ValueError:  # binascii.Error is one
         pass
     raise ValueError("not base64url")

@@ -49,7 +49,7 @@ class ClaimRules:
     required: tuple[str, ...] = field(init=False)
     one_of: tuple[tuple[str, ...], ...] = field(init=False)
     kind: tuple[tuple[str, Collection[str]], ...] = field(init=False)
-    particular: bool = field(init=False)  # one_of or kind
+    particular: bool = field(init=False)  # whether any of these three asks for something
     scopes: tuple[str, ...] = field(init=False)
     client: str | None = field(init=False)  # None: more than one claim, or none
     roles: tuple[tuple[str, ...], ...] = field(init=False)
@@ -59,13 +59,14 @@ class ClaimRules:
         profile = self.issuer.profile
         if self.audience is None:
             self._check_any_audience()
+        required = tuple(name for name in profile.required if isinstance(name, str))
         one_of = tuple(names for names in profile.required if not isinstance(names, str))
         kind = tuple(dict(profile.kind).items())
         for name, value in {
-            "required": tuple(name for name in profile.required if isinstance(name, str)),
+            "required": required,
             "one_of": one_of,
             "kind": kind,
-            "particular": bool(one_of or kind),
+            "particular": bool(required or one_of or kind),
             "scopes": profile.scopes,
             "client": profile.client[0] if len(profile.client) == 1 else None,
             "roles": role_paths(profile, self.audience or ()),
@@ -98,11 +99,8 @@ def read_claims(claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
         InvalidToken: a claim is missing, of the wrong type, for another audience, or tells of another kind of token.
     """
     issuer, ours = rules.issuer, rules.audience
-    if not claims.keys().isdisjoint(_MARKS):
+    if not _MARKS.isdisjoint(claims):
         _check_kind(claims)
-    for name in rules.required:
-        if name not in claims:
-            raise InvalidToken(Reason.MISSING_CLAIM, f"no {name}, which profile {issuer.profile.name} requires")
     if rules.particular:
         _check_particulars(claims, rules)
     # Each claim is what nearly all are, or else looked at more closely: calls are what costs here.
@@ -133,15 +131,14 @@ def validity(token: AccessToken, issuer: Issuer) -> tuple[float, float]:
         Seconds since the epoch.
     """
     leeway = issuer.leeway
-    begins, ends = -math.inf, token.expires_at + leeway
-    if token.not_before is not None:
-        begins = token.not_before - leeway
-    iat = token.issued_at
-    if iat is not None:
-        begins = max(begins, iat - leeway)
-        if issuer.max_token_age is not None:
-            ends = min(ends, math.nextafter(iat + issuer.max_token_age + leeway, math.inf))  # so old is not too old
-    return begins, ends
+    nbf, iat = token.not_before, token.issued_at
+    begins = -math.inf if nbf is None else nbf
+    ends = token.expires_at + leeway
+    if iat is not None and iat > begins:
+        begins = iat
+    if issuer.max_token_age is not None and iat is not None:
+        ends = min(ends, math.nextafter(iat + issuer.max_token_age + leeway, math.inf))  # so old is not too old
+    return begins - leeway, ends
 
 
 def untimely(token: AccessToken, issuer: Issuer, now: float) -> InvalidToken:
@@ -177,6 +174,9 @@ def _check_kind(claims: dict[str, Any]) -> None:
 
 def _check_particulars(claims: dict[str, Any], rules: ClaimRules) -> None:
     profile = rules.issuer.profile.name
+    for name in rules.required:
+        if name not in claims:
+            raise InvalidToken(Reason.MISSING_CLAIM, f"no {name}, which profile {profile} requires")
     for names in rules.one_of:
         if claims.keys().isdisjoint(names):
             raise InvalidToken(

@@ -157,14 +157,14 @@ class Core:
             refused.issuer = facts.issuer
             raise
         # Only a proven token leaves a trace: what anyone can make up must evict nothing.
-        if len(self._headers) >= _MAX_HEADERS:
-            self._headers = {}  # an issuer that puts something else into each header shuts nobody else out
-        self._headers[header.segment] = header
+        if header.segment not in self._headers:
+            if len(self._headers) >= _MAX_HEADERS:
+                self._headers = {}  # an issuer that puts something else into each header shuts nobody else out
+            self._headers[header.segment] = header
         if trusted.introspector is not None and trusted.introspector.policy == "always":
             return self._confirm(case, key, trusted.introspector, now, tick)
         if self._proofs is not None:
-            left = min(self._remember, facts.expires_at - now)
-            self._proofs.put(digest, (facts, key, keys, tick + left, begins, ends), len(text))
+            self._proofs.put(digest, (facts, key, keys, tick + self._remember, begins, ends), len(text))
         if self._checks:
             self._check(facts)
         return facts

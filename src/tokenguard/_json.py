@@ -40,7 +40,8 @@ def json_object(data: bytes) -> dict[str, Any]:
     try:
         text = data.decode("utf-8")
         # A text with few brackets cannot be deep; else look, before a parser recurses.
-        flat = text.rfind("{") <= 0 and "[" not in text
+        inside = text[1:]
+        flat = "{" not in inside and "[" not in inside
         shallow = flat or data.count(b"{") + data.count(b"[") <= MAX_DEPTH or _depth(data) <= MAX_DEPTH
         if shallow and (len(data) <= MAX_VALUES or data.count(b",") + 3 * data.count(b"{") < MAX_VALUES):
             value = _plain(text) if orjson is None else _canonical(text, data)

@@ -60,25 +60,32 @@ def parse_jws(token: bytes, known: Mapping[bytes, Header]) -> Jws:
     Raises:
         InvalidToken: not exactly three non-empty segments of canonical base64url with a header of the supported kind.
     """
-    segments = token.split(b".", 5)
-    if len(segments) != 3:
-        if len(segments) == 5:
-            raise InvalidToken(Reason.ENCRYPTED, "five segments: an encrypted token (JWE)")
-        raise InvalidToken(Reason.MALFORMED, f"{len(segments)} segments, not three")
-    segment, payload, signature = segments
+    signed, _, signature = token.rpartition(b".")
+    segment, _, payload = signed.partition(b".")
     part = "header"
     try:
         header = known.get(segment)
         if header is None:
+            _require_three_segments(token)
             header = _read_header(segment, json_object(base64url_decode(segment)))
         part = "payload"
         decoded = base64url_decode(payload)
         part = "signature"
-        return header, decoded, token[: -len(signature) - 1], base64url_decode(signature)
+        return header, decoded, signed, base64url_decode(signature)
     except ValueError as error:
         trouble = str(error)
-    # Raised out here, so that nothing of the token hangs in an exception's context.
+    # Raised out here, so that nothing of the token hangs in an exception's context. A dot too many or too few has left
+    # something above that is no base64url; only then they are counted.
+    _require_three_segments(token)
     raise InvalidToken(Reason.MALFORMED, f"{part}: {trouble}")
+
+
+def _require_three_segments(token: bytes) -> None:
+    segments = len(token.split(b".", 5))
+    if segments == 5:
+        raise InvalidToken(Reason.ENCRYPTED, "five segments: an encrypted token (JWE)")
+    if segments != 3:
+        raise InvalidToken(Reason.MALFORMED, f"{segments} segments, not three")
 
 
 def read_payload(payload: bytes) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from .challenge import is_scope_list, is_scope_token
@@ -21,9 +20,9 @@ def read_scopes(claims: dict[str, Any], names: tuple[str, ...]) -> frozenset[str
     for name in names:
         if name in claims:
             value = claims[name]
-            scopes = _usual_scopes(value) if type(value) is str and len(value) <= 256 else _scope_set(value)
+            scopes = _usual.get(value) if type(value) is str else None
             if scopes is None:
-                raise InvalidToken(Reason.MALFORMED_CLAIM, f"{name} is no list of scopes")
+                scopes = _read(value, name)
             if granted is None:
                 granted = scopes
             elif scopes != granted:
@@ -31,10 +30,21 @@ def read_scopes(claims: dict[str, Any], names: tuple[str, ...]) -> frozenset[str
     return _NONE if granted is None else granted
 
 
-@lru_cache(maxsize=256)
-def _usual_scopes(text: str) -> frozenset[str] | None:
-    """A client's tokens have the same scopes each time: one set for all."""
-    return _scope_set(text)
+# A client's tokens have the same scopes each time: one set for all. Whoever makes up tokens can fill it, with short
+# texts, and then it begins anew.
+_usual: dict[str, frozenset[str]] = {}
+_MOST, _SHORT = 256, 256
+
+
+def _read(value: Any, name: str) -> frozenset[str]:
+    scopes = _scope_set(value)
+    if scopes is None:
+        raise InvalidToken(Reason.MALFORMED_CLAIM, f"{name} is no list of scopes")
+    if type(value) is str and len(value) <= _SHORT:
+        if len(_usual) >= _MOST:
+            _usual.clear()
+        _usual[value] = scopes
+    return scopes
 
 
 def _scope_set(value: Any) -> frozenset[str] | None:

@@ -197,9 +197,11 @@ def test_foreign_text_in_a_log_line_is_short_and_printable(text: str, caplog: py
         "a claim's name": forge(claims(**{text: 1, "aud": DROP})),
         "the token": text,
     }
+    judge = validator_for("base")  # whichever test is the first to ask for it has the log of its keys
+    caplog.clear()
     for name, token in tokens.items():
         with pytest.raises(InvalidToken) as refused:
-            validator_for("base").validate(token)
+            judge.validate(token)
         (record,) = caplog.records
         assert_tame(record.getMessage())
         assert_tame(str(refused.value))
