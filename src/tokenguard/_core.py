@@ -152,7 +152,7 @@ class Core:
                 fetch = keys.doubt(tick) if attempt == 0 else None
                 if fetch is not None:
                     return self._miss(fetch, case, 1, key)
-                raise InvalidToken(Reason.BAD_SIGNATURE, f"key {for_log(key.kid)}, {header.alg}")
+                raise InvalidToken(Reason.BAD_SIGNATURE, f"key {key.name}, {header.alg}")
         except RequestRefused as refused:
             refused.issuer = facts.issuer
             raise

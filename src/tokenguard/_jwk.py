@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from ._algorithms import ALGORITHMS, PublicKey
 from ._base64url import base64url_decode
+from ._text import for_log
 
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _ED25519 = frozenset({"EdDSA", "Ed25519"})
@@ -40,11 +41,12 @@ class Key:
     Two keys are equal if they have the same `kid`, issuer, material and algorithms.
 
     Attributes:
+        name: its `kid`, fit for a log line.
         issuer: whose it is, where the set says so, as sets do that several issuers share.
         withdrawn: set once the issuer publishes it no more; whatever was proven with it counts no longer.
     """
 
-    __slots__ = ("_verify", "algorithms", "issuer", "kid", "material", "withdrawn")
+    __slots__ = ("_verify", "algorithms", "issuer", "kid", "material", "name", "withdrawn")
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class Key:
         issuer: str | None = None,
     ) -> None:
         self.kid = kid
+        self.name = for_log(kid)
         self.issuer = issuer
         self.algorithms = algorithms
         self.material = material

@@ -114,4 +114,4 @@ def unknown_key(kid: str | None, alg: str) -> InvalidToken:
 
 
 def names(keys: Iterable[Key]) -> tuple[str, ...]:
-    return tuple(sorted(for_log(key.kid) for key in keys))
+    return tuple(sorted(key.name for key in keys))

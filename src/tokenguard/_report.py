@@ -45,10 +45,9 @@ class Reporter:
         self._quiet_until: dict[str, float] = {}
 
     def refused(self, refused: RequestRefused) -> None:
-        level = logging.DEBUG if refused.reason is Reason.NO_TOKEN else logging.WARNING
-        self._log(
-            level, refused.reason, "refused with %d: %s", refused.status, _OneLine(refused.reason, refused.detail)
-        )
+        level = self._level(logging.DEBUG if refused.reason is Reason.NO_TOKEN else logging.WARNING, refused.reason)
+        if _log.isEnabledFor(level):  # in a flood it is not
+            _log.log(level, "refused with %d: %s", refused.status, _OneLine(refused.reason, refused.detail))
         if self._on_event is not None:
             self._send(events.RequestRefused(reason=refused.reason, issuer=refused.issuer, client_id=refused.client_id))
 
@@ -85,13 +84,16 @@ class Reporter:
         self._send(event)
 
     def _log(self, level: int, kind: str, text: str, *arguments: object) -> None:
+        _log.log(self._level(level, kind), text, *arguments, exc_info=kind == "on_event")
+
+    def _level(self, level: int, kind: str) -> int:
+        """The level, but for what comes again within a second."""
         tick = self._monotonic()
         if level > logging.DEBUG:
             if tick < self._quiet_until.get(kind, tick):
-                level = logging.DEBUG
-            else:
-                self._quiet_until[kind] = tick + _PAUSE
-        _log.log(level, text, *arguments, exc_info=kind == "on_event")
+                return logging.DEBUG
+            self._quiet_until[kind] = tick + _PAUSE
+        return level
 
     def _send(self, event: Event) -> None:
         if self._on_event is None:

@@ -111,14 +111,15 @@ class RequestRefused(TokenGuardError):
     default_reason: ClassVar[Reason]
     default_description: ClassVar[str | None] = None
 
+    realm: str | None = None
+    scope: tuple[str, ...] = ()
+    retry_after: int | None = None
+    issuer: str | None = None
+    client_id: str | None = None
+
     def __init__(self, reason: Reason | None = None, detail: str = "") -> None:
         self.reason = self.default_reason if reason is None else reason
         self.detail = detail
-        self.realm: str | None = None
-        self.scope: tuple[str, ...] = ()
-        self.retry_after: int | None = None
-        self.issuer: str | None = None
-        self.client_id: str | None = None
         super().__init__(self.reason, detail)
 
     def __str__(self) -> str:
