@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from ._base64url import base64url_decode
 from ._json import json_object
@@ -16,7 +17,8 @@ MAX_TOKEN_BYTES = 16 * 1024  # real ones reach 6 KiB
 _UNSUPPORTED = ("crit", "b64", "zip", "enc", "cty")
 
 
-class Header(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
     """What a header says.
 
     `segment` is its text. `typ` is in lower case and without `application/`; an empty one means that there was none.
@@ -112,7 +114,7 @@ def _read_header(segment: bytes, header: dict[str, Any]) -> Header:
         raise InvalidToken(Reason.MALFORMED, "kid is no string")
     if type(typ) is not str or ("typ" in header and not _media_type(typ)):
         raise InvalidToken(Reason.WRONG_TYPE, "typ is no media type")
-    return Header(segment, alg, kid, _media_type(typ))
+    return Header(segment=segment, alg=alg, kid=kid, typ=_media_type(typ))
 
 
 def _media_type(typ: str) -> str:
