@@ -164,7 +164,8 @@ class Core:
         if trusted.introspector is not None and trusted.introspector.policy == "always":
             return self._confirm(case, key, trusted.introspector, now, tick)
         if self._proofs is not None:
-            self._proofs.put(digest, (facts, key, keys, tick + self._remember, begins, ends), len(text))
+            until = tick + min(self._remember, facts.expires_at - now)
+            self._proofs.put(digest, (facts, key, keys, until, begins, ends), len(text))
         if self._checks:
             self._check(facts)
         return facts
