@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trio
 import trio.testing
@@ -834,7 +835,7 @@ def test_an_application_that_gives_up_receiving_loses_no_message(run: Run) -> No
     async def receive() -> Message:
         if len(waiting) == 1:
             waiting[0].cancel()
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return incoming.pop(0)
 
     async def send(message: Message) -> None:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection
 from inspect import iscoroutinefunction
-from typing import Any
 
-from .. import _async
 from ..errors import ConfigurationError, RequestRefused
 from ..token import AccessToken
 from ..validator import TokenValidator
-from ._common import TOKEN_KEY, VERDICT_KEY, PublicPaths, Verdict, answer, bind, credentials, name_and_log
+from ._asgi_types import ASGIApp, Message, Receive, Scope, Send
+from ._authorization import credentials
+from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, answer, bind, name_and_log
+from ._expiry import POLICY_VIOLATION, until_expiry
+from ._public_paths import PublicPaths
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-POLICY_VIOLATION = 1008  # RFC 6455 s7.4.1
-EXPIRED = "the access token expired"
+__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "TokenGuardMiddleware"]
 
 # With these an application begins to answer. Before them it may give hints, or push (HTTP/2), and refuse all the same.
 _BEGINS = {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
-_ENDS = {"websocket.close", "websocket.http.response.start"}  # a websocket, which is then closed no more
 
 
 class TokenGuardMiddleware:
@@ -103,7 +96,7 @@ class TokenGuardMiddleware:
 
         channels: tuple[Receive, Send] = receive, send_and_note
         if token is not None and kind == "websocket":
-            channels = _until_expiry(*channels, lambda: self.validator.seconds_left(token))
+            channels = until_expiry(*channels, lambda: self.validator.seconds_left(token))
         try:
             await self.app(scope, *channels)
         except Exception as error:
@@ -143,34 +136,3 @@ async def _refuse(refused: RequestRefused, scope: Scope, send: Send) -> None:
         await send({"type": "websocket.http.response.body", "body": response.body})
     else:
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refused.error or ""})
-
-
-def _until_expiry(receive: Receive, send: Send, seconds_left: Callable[[], float]) -> tuple[Receive, Send]:
-    """The channels of a websocket, through which nothing passes in either direction once its token expired."""
-    closed = expired = False
-
-    async def expire() -> None:
-        nonlocal closed, expired
-        expired = True  # for good, whatever the clock says next
-        if not closed:
-            closed = True
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": EXPIRED})
-
-    async def receive_while_valid() -> Message:
-        left = 0.0 if expired else seconds_left()
-        with suppress(_async.TooLate):
-            if left > 0:
-                message: Message = await _async.before(left, receive)
-                return message
-        await expire()
-        return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": EXPIRED}
-
-    async def send_while_valid(message: Message) -> None:
-        nonlocal closed
-        if expired or seconds_left() <= 0:
-            await expire()
-            raise OSError(EXPIRED)  # as ASGI 2.4 has it for a connection that is gone
-        closed = closed or message["type"] in _ENDS
-        await send(message)
-
-    return receive_while_valid, send_while_valid

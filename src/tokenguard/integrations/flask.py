@@ -24,7 +24,8 @@ from ..errors import ConfigurationError, RequestRefused
 from ..requirements import ANY_TOKEN, Requirement, require
 from ..token import AccessToken
 from ..validator import TokenValidator
-from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, admit, answer, bind, check_options, check_validator, credentials
+from ._authorization import credentials
+from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, admit, answer, bind, check_options, check_validator
 from .wsgi import authorization
 
 __all__ = ["TokenGuard", "current_token", "get_token", "public", "require_scopes", "require_token"]
