@@ -10,6 +10,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
+import anyio
 import anyio.from_thread
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, Request, Response, Security, WebSocket
@@ -594,6 +595,39 @@ def test_middleware_inside_of_the_guard_sees_the_refusals_of_routes_as_responses
     assert seen == [200, 401]
 
 
+def test_a_refusal_out_of_a_task_group_is_the_answer() -> None:
+    guard = make_guard()
+    app = guarded_app(guard)
+
+    async def refuse() -> None:
+        raise AccessDenied
+
+    @app.get("/", dependencies=[Depends(guard)])
+    async def endpoint() -> str:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(refuse)
+        raise AssertionError
+
+    assert answers(TestClient(app), GOOD) == [403]
+
+
+def test_a_dependency_that_swallows_the_refusal_does_not_open_the_route() -> None:
+    guard = make_guard()
+    app = guarded_app(guard)
+
+    async def careless() -> AsyncIterator[None]:
+        with contextlib.suppress(Exception):
+            yield
+
+    @app.get("/", dependencies=[Depends(careless), Security(guard, scopes=["read:users"])])
+    async def endpoint() -> str:
+        return "in"
+
+    client = TestClient(app, raise_server_exceptions=False)
+    assert answers(client, GOOD) == [200]
+    assert not set(answers(client, None, UNSCOPED)) - {401, 403, 500}
+
+
 def test_the_users_own_handler_of_refusals_stays() -> None:
     from tokenguard import RequestRefused
 
@@ -758,6 +792,26 @@ def test_a_websocket_asks_before_it_is_accepted(websockets: tuple[FastAPI, list[
         client.websocket_connect("/optional", headers=with_token(FORGED)).__enter__()
 
 
+def test_a_websocket_needs_the_scopes_of_its_router_too() -> None:
+    guard = make_guard()
+    app = guarded_app(guard)
+    router = APIRouter(dependencies=[Security(guard, scopes=["read:users"])])
+
+    @router.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    app.include_router(router, prefix="/in", dependencies=[Security(guard.any_of("admin", "write:users"))])
+    client = TestClient(app)
+    for token, status in ((None, 401), (GOOD, 403), (ADMIN, 403), (UNSCOPED, 403)):
+        with pytest.raises(WebSocketDenialResponse) as caught:
+            client.websocket_connect("/in/", headers=with_token(token)).__enter__()
+        assert caught.value.status_code == status
+    with client.websocket_connect("/in/", headers=with_token(READ_WRITE)):
+        pass
+
+
 def test_a_websocket_is_closed_with_1008_where_the_server_can_send_no_response(
     run: Run, websockets: tuple[FastAPI, list[float]]
 ) -> None:
@@ -885,7 +939,7 @@ def test_a_document_of_the_users_own_is_described_each_time_it_is_made() -> None
     made: list[dict[str, Any]] = []
 
     def mine() -> dict[str, Any]:
-        made.append({"paths": {"/x": {"get": {"security": [{"OAuth2.optional": []}], "responses": {}}}}})
+        made.append({"paths": {"/x": {"get": {"security": [{"OAuth2.optional": []}]}}}})
         return made[-1]
 
     app.openapi = mine  # type: ignore[method-assign]
@@ -893,6 +947,29 @@ def test_a_document_of_the_users_own_is_described_each_time_it_is_made() -> None
     for _ in range(2):
         assert app.openapi()["paths"]["/x"]["get"]["security"] == [{"OAuth2": []}, {}]
     assert len(made) == 2
+
+
+def test_a_document_that_was_made_before_the_guard_came_is_described_too() -> None:
+    guard = make_guard(token_url=TOKEN_URL)
+    app = FastAPI()
+    app.add_api_route("/x", lambda: None, dependencies=[Depends(guard.any_of("admin", "read:users"))])
+    made = app.openapi()
+    guard.install(app)
+    for _ in range(2):
+        assert app.openapi() is made
+        assert made["paths"]["/x"]["get"]["security"] == [{"OAuth2": ["admin"]}, {"OAuth2": ["read:users"]}]
+
+
+def test_webhooks_refer_to_the_scheme_too() -> None:
+    guard = make_guard(token_url=TOKEN_URL)
+    app = guarded_app(guard)
+
+    @app.webhooks.post("changed", dependencies=[Depends(guard.optional)])
+    def changed() -> None: ...
+
+    document = app.openapi()
+    assert document["webhooks"]["changed"]["post"]["security"] == [{"OAuth2": []}, {}]
+    assert list(document["components"]["securitySchemes"]) == ["OAuth2"]
 
 
 def test_a_document_without_paths_is_left_alone() -> None:
