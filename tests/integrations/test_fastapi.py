@@ -43,7 +43,15 @@ from tests.integrations.behaviour import (
     mint,
 )
 from tests.integrations.conftest import Run, http_scope, run_asyncio, run_trio, websocket_scope
-from tokenguard import AccessDenied, AccessToken, ConfigurationError, InsufficientAuthentication, TokenValidator
+from tokenguard import (
+    AccessDenied,
+    AccessToken,
+    ConfigurationError,
+    InsufficientAuthentication,
+    InsufficientScope,
+    RequestRefused,
+    TokenValidator,
+)
 from tokenguard.integrations import asgi
 from tokenguard.integrations.fastapi import TokenGuard
 from tokenguard.integrations.starlette import TokenGuardMiddleware, get_token
@@ -628,25 +636,84 @@ def test_a_dependency_that_swallows_the_refusal_does_not_open_the_route() -> Non
     assert not set(answers(client, None, UNSCOPED)) - {401, 403, 500}
 
 
-def test_the_users_own_handler_of_refusals_stays() -> None:
-    from tokenguard import RequestRefused
+def _restyled(request: Request, error: RequestRefused) -> Response:
+    return JSONResponse({"detail": "No."}, headers={"Location": "/login", "WWW-Authenticate": "Basic", "X-Own": "1"})
 
-    async def restyle(request: Request, error: RequestRefused) -> Response:
-        return JSONResponse({"detail": "No."}, error.status, error.headers)
 
-    for before in (True, False):
+async def _restyled_async(request: Request, error: RequestRefused) -> Response:
+    return _restyled(request, error)
+
+
+class _Restyling:
+    async def __call__(self, request: Request, error: RequestRefused) -> Response:
+        return _restyled(request, error)
+
+
+@pytest.mark.parametrize("handler", [_restyled, _restyled_async, _Restyling()], ids=["sync", "async", "object"])
+@pytest.mark.parametrize("kind", [RequestRefused, AccessDenied, InsufficientScope], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_handler_of_the_users_own_restyles_the_body_and_makes_no_pass_of_a_refusal(
+    handler: Any, kind: type[RequestRefused], before: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    guard = make_guard()
+    app = FastAPI(exception_handlers={kind: handler} if before else {})
+    guard.install(app)
+    if not before:
+        app.add_exception_handler(kind, handler)
+
+    @app.get("/")
+    async def endpoint(token: Annotated[AccessToken, Security(guard, scopes=["read:users"])]) -> str:
+        raise AccessDenied
+
+    client = TestClient(app)
+    for token, refusal, challenge in (
+        (UNSCOPED, InsufficientScope, f'{TOO_LITTLE}, scope="read:users"'),
+        (GOOD, AccessDenied, TOO_LITTLE),
+    ):
+        caplog.clear()
+        found = client.get("/", headers=with_token(token))
+        restyled = issubclass(refusal, kind)
+        assert (found.json() == {"detail": "No."}) == restyled
+        assert (found.status_code, found.headers["www-authenticate"]) == (403, challenge)
+        assert (found.headers["cache-control"], "location" in found.headers) == ("no-store", False)
+        assert ("x-own" in found.headers) == restyled
+        assert len(caplog.records) == 1
+    assert app.exception_handlers[kind] is handler
+
+
+def test_a_handler_of_the_users_own_that_fails_opens_nothing() -> None:
+    def broken(request: Request, error: RequestRefused) -> Response:
+        raise ValueError
+
+    def raising(request: Request, error: RequestRefused) -> Response:
+        raise error
+
+    handlers: tuple[tuple[Any, int], ...] = ((broken, 500), (raising, 401), (lambda request, error: None, 500))
+    for handler, status in handlers:
         guard = make_guard()
-        app = FastAPI(exception_handlers={RequestRefused: restyle} if before else {})
-        guard.install(app)
-        if not before:
-            app.add_exception_handler(RequestRefused, restyle)  # type: ignore[arg-type]
+        app = guarded_app(guard)
+        app.add_exception_handler(RequestRefused, handler)
 
         @app.get("/", dependencies=[Depends(guard)])
         async def endpoint() -> str:
-            raise AssertionError
+            return "in"
 
-        found = TestClient(app).get("/")
-        assert (found.status_code, found.json(), found.headers["www-authenticate"]) == (401, {"detail": "No."}, BARE)
+        assert answers(TestClient(app, raise_server_exceptions=False), None) == [status]
+
+
+def test_a_handler_of_the_users_own_does_not_answer_websockets() -> None:
+    guard = make_guard()
+    app = guarded_app(guard)
+    handler: Any = _restyled
+    app.add_exception_handler(RequestRefused, handler)
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket, token: Annotated[AccessToken, Depends(guard)]) -> None:
+        raise AssertionError
+
+    with pytest.raises(WebSocketDenialResponse) as caught:
+        TestClient(app).websocket_connect("/").__enter__()
+    assert (caught.value.status_code, caught.value.headers["www-authenticate"]) == (401, BARE)
 
 
 def test_a_refusal_is_logged_once_wherever_it_is_raised(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,6 @@ from weakref import WeakSet
 from fastapi import FastAPI
 from fastapi.security import OAuth2, SecurityScopes
 from starlette.requests import HTTPConnection
-from starlette.responses import Response
 from starlette.routing import Router
 
 from ..errors import ConfigurationError, RequestRefused
@@ -25,7 +24,7 @@ from ..token import AccessToken
 from ..validator import TokenValidator
 from . import asgi
 from ._common import VERDICT_KEY, admit, require_verdict
-from ._endpoints import respond
+from ._handlers import answer_refusals
 from ._openapi import describe, scheme
 from .starlette import TokenGuardMiddleware
 
@@ -112,7 +111,7 @@ class TokenGuard(OAuth2):  # of another SecurityBase, older FastAPI puts no scop
         ):
             raise ConfigurationError("this app has a TokenGuardMiddleware: it takes one, and install(app) adds it")
         app.add_middleware(TokenGuardMiddleware, validator=self.validator, **self._options)
-        app.exception_handlers.setdefault(RequestRefused, _answer)
+        answer_refusals(app)
         self._apps.add(app)
         make = app.openapi
         described: dict[str, Any] | None = None
@@ -178,7 +177,3 @@ class _Variant(OAuth2):
         self, connection: HTTPConnection, scopes: SecurityScopes
     ) -> AccessToken | None:
         return self._guard._admit(connection, scopes, self.any_of)
-
-
-async def _answer(connection: HTTPConnection, refused: RequestRefused) -> Response:
-    return respond(refused, connection)
