@@ -42,6 +42,10 @@ CLOSES_AS = {"daphne": (1011, "")}
 HANGS_UP = {"daphne": {case.name for case in CASES if case.name.startswith("20 KB")}}
 
 
+# Which headers of a client a server takes for its own settings: a proxy has to drop them.
+BELIEVES = {("daphne", "Daphne-Root-Path")}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """A server that runs."""
@@ -126,6 +130,15 @@ def test_a_refusal_leaves_a_body_unread_and_is_answered_all_the_same(server: Ser
     with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as connection:
         connection.sendall(b"POST /any HTTP/1.1\r\nHost: required\r\nContent-Length: 1000000\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-Prefix", "X-Script-Name", "Script-Name", "Daphne-Root-Path"])
+def test_no_client_says_where_the_application_is_mounted(server: Server, header: str) -> None:
+    # Else /mount/health would be public.
+    lines = f"GET /mount/health HTTP/1.1\r\nHost: required\r\n{header}: /mount\r\nConnection: close\r\n\r\n"
+    (response,) = server.send(lines.encode("ascii"))
+    believed = (server.name, header) in BELIEVES  # then the application is reached, and knows no such route
+    assert response.status == (500 if believed else 401)
 
 
 # Websockets
