@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Final
+from typing import Any, Final
 
 from ..errors import ConfigurationError, MissingToken, RequestRefused
 from ..requirements import Requirement, require_issuer
@@ -118,6 +118,18 @@ def name_and_log(refused: RequestRefused, found: object) -> RequestRefused:
     if refused.realm is None:
         require_verdict(found).validator.refuse(refused)
     return refused
+
+
+_HELD: Final = ("Cache-Control", "Location", "Retry-After", "WWW-Authenticate")
+
+
+def hold(headers: Any, refused: RequestRefused) -> None:
+    """Whatever an error handler of the application made of a refusal: give its headers those of the refusal again."""
+    for name in _HELD:
+        if name in headers:
+            del headers[name]
+        if name in refused.headers:
+            headers[name] = refused.headers[name]
 
 
 def members(refused: RequestRefused) -> dict[str, str]:

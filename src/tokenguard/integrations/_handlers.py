@@ -13,9 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ..errors import RequestRefused
+from ._common import VERDICT_KEY, hold, name_and_log
 from ._endpoints import respond
-
-_HELD = ("Cache-Control", "Location", "Retry-After", "WWW-Authenticate")
 
 
 def answer_refusals(app: Starlette) -> None:
@@ -43,21 +42,18 @@ async def _answer(connection: HTTPConnection, refused: RequestRefused) -> Respon
 
 
 def _held(handler: Callable[..., Any]) -> Callable[..., Any]:
-    if handler is _answer:
-        return handler
     asynchronous = iscoroutinefunction(handler) or iscoroutinefunction(type(handler).__call__)
 
     async def held(connection: HTTPConnection, refused: RequestRefused) -> Response:
-        answer = respond(refused, connection)
+        if connection.scope["type"] == "websocket":
+            raise refused  # as `respond` has it
+        name_and_log(refused, connection.scope.get(VERDICT_KEY))
         if asynchronous:
             response: Response = await handler(connection, refused)
         else:
             response = await run_in_threadpool(handler, connection, refused)
-        response.status_code = answer.status_code
-        for name in _HELD:
-            del response.headers[name]
-            if name in answer.headers:
-                response.headers[name] = answer.headers[name]
+        response.status_code = refused.status
+        hold(response.headers, refused)
         return response
 
     return held
