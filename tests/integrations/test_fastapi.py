@@ -940,6 +940,8 @@ def documented(**options: Any) -> dict[str, Any]:
     document: dict[str, Any] = app.openapi()
     assert app.openapi() is document
     assert TestClient(app).get("/openapi.json").json() == document
+    ways = [way for path in document["paths"].values() for way in path["get"].get("security", ())]
+    assert {name for way in ways for name in way} == set(document["components"]["securitySchemes"])
     return document
 
 
