@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 import trio
 import trio.testing
@@ -538,6 +540,41 @@ def test_a_refusal_that_comes_after_the_response_has_begun_propagates(run: Run, 
     assert sent == before
 
 
+@pytest.mark.parametrize("kind", ["http.response.early_hint", "http.response.push", "http.response.debug"])
+def test_a_refusal_that_comes_after_a_hint_or_a_push_is_still_the_answer(run: Run, kind: str) -> None:
+    hint: Message = {"type": kind}
+    first, *rest = run(drive, guarded(_raises(AccessDenied(), hint)), http_scope(headers=bearer(GOOD)))
+    assert first is hint
+    assert response(rest).status == 403
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_refusal_out_of_a_task_group_is_the_answer(run: Run, tasks: int) -> None:
+    async def refuse() -> None:
+        raise AccessDenied
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with anyio.create_task_group() as outer, anyio.create_task_group() as inner:
+            inner.start_soon(refuse)
+            if tasks > 1:
+                outer.start_soon(refuse)
+
+    assert run(request, guarded(app), http_scope(headers=bearer(GOOD))).status == 403
+
+
+def test_what_else_came_out_of_a_task_group_is_the_applications_own(run: Run) -> None:
+    for error in (
+        ExceptionGroup("", [AccessDenied(), ValueError("a bug")]),
+        ExceptionGroup("", [ExceptionGroup("", [ValueError("a bug")])]),
+        ExceptionGroup("", [AccessDenied(), ExceptionGroup("", [ValueError("a bug"), AccessDenied()])]),
+    ):
+        sent: list[Message] = []
+        with pytest.raises(ExceptionGroup) as caught:
+            run(drive, guarded(_raises(error)), http_scope(headers=bearer(GOOD)), (), sent)
+        assert caught.value is error
+        assert not sent
+
+
 def test_a_refusal_that_the_application_raises_is_logged_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="tokenguard")
     run(request, guarded(_raises(AccessDenied(detail="it is Sunday"))), http_scope(headers=bearer(GOOD)))
@@ -733,6 +770,80 @@ def test_a_websocket_that_its_application_closed_is_not_closed_again(run: Run) -
 
     middleware, clock = _with_clock(app)
     assert run(drive, middleware, websocket_scope(headers=bearer(GOOD)), [CONNECT]) == [ACCEPT, bye]
+
+
+def test_a_websocket_that_its_application_answers_with_a_response_is_not_closed_as_well(run: Run) -> None:
+    start: Message = {"type": "websocket.http.response.start", "status": 404, "headers": []}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start)
+        clock.now += UNTIL_EXPIRY
+        assert await receive() == GONE
+
+    middleware, clock = _with_clock(app)
+    scope = websocket_scope(headers=bearer(GOOD), denial_response=True)
+    assert run(drive, middleware, scope, [CONNECT]) == [start]
+
+
+def test_a_refusal_of_a_websocket_whose_token_expires_meanwhile_is_answered_once(run: Run) -> None:
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        clock.now += UNTIL_EXPIRY
+        raise AccessDenied
+
+    middleware, clock = _with_clock(late)
+    sent = run(drive, middleware, websocket_scope(headers=bearer(GOOD)), [CONNECT])
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "insufficient_scope"}]
+
+    async def later(scope: Scope, receive: Receive, send: Send) -> None:
+        clock.now += UNTIL_EXPIRY
+        assert await receive() == GONE
+        raise AccessDenied
+
+    middleware, clock = _with_clock(later)
+    sent = []
+    with pytest.raises(AccessDenied):
+        run(drive, middleware, websocket_scope(headers=bearer(GOOD)), [CONNECT], sent)
+    assert sent == [CLOSED]
+
+
+def test_a_websocket_that_was_closed_at_expiry_stays_closed_if_the_clock_is_set_back(run: Run) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        clock.now += UNTIL_EXPIRY
+        assert await receive() == GONE
+        clock.now -= UNTIL_EXPIRY
+        assert await receive() == GONE
+        with pytest.raises(OSError, match="expired"):
+            await send({"type": "websocket.send", "text": "too late"})
+
+    middleware, clock = _with_clock(app)
+    incoming = [CONNECT, _text("too late")]
+    assert run(drive, middleware, websocket_scope(headers=bearer(GOOD)), incoming) == [ACCEPT, CLOSED]
+
+
+def test_an_application_that_gives_up_receiving_loses_no_message(run: Run) -> None:
+    seen: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(2):
+            with anyio.CancelScope() as patience:
+                waiting.append(patience)
+                seen.append(await receive())
+
+    waiting: list[anyio.CancelScope] = []
+
+    async def receive() -> Message:
+        if len(waiting) == 1:
+            waiting[0].cancel()
+        await anyio.lowlevel.checkpoint()
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        raise AssertionError
+
+    incoming = [_text("one")]
+    run(guarded(app), websocket_scope(headers=bearer(GOOD)), receive, send)
+    assert seen == [_text("one")]
 
 
 async def _wait_for_a_message(scope: Scope, receive: Receive, send: Send) -> None:

@@ -42,6 +42,10 @@ CLOSES_AS = {"daphne": (1011, "")}
 HANGS_UP = {"daphne": {case.name for case in CASES if case.name.startswith("20 KB")}}
 
 
+# Which headers of a client a server takes for its own settings: a proxy has to drop them.
+BELIEVES = {("daphne", "Daphne-Root-Path")}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """A server that runs."""
@@ -59,11 +63,11 @@ class Server:
                     received += chunk
         return list(responses(received))
 
-    def websocket(self, token: str | None, application: str = "required") -> ClientConnection:
+    def websocket(self, token: str | None, application: str = "required", path: str = "/any") -> ClientConnection:
         """Open a websocket at one of the applications."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return connect(
-            f"ws://{application}/any",
+            f"ws://{application}{path}",
             sock=socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT),
             additional_headers=headers,
             open_timeout=TIMEOUT,
@@ -128,6 +132,15 @@ def test_a_refusal_leaves_a_body_unread_and_is_answered_all_the_same(server: Ser
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-Prefix", "X-Script-Name", "Script-Name", "Daphne-Root-Path"])
+def test_no_client_says_where_the_application_is_mounted(server: Server, header: str) -> None:
+    # Else /mount/health would be public.
+    lines = f"GET /mount/health HTTP/1.1\r\nHost: required\r\n{header}: /mount\r\nConnection: close\r\n\r\n"
+    (response,) = server.send(lines.encode("ascii"))
+    believed = (server.name, header) in BELIEVES  # then the application is reached, and knows no such route
+    assert response.status == (500 if believed else 401)
+
+
 # Websockets
 
 
@@ -160,6 +173,15 @@ def test_a_websocket_is_refused_before_it_is_accepted(
     case = Case(name="websocket", headers=bearer(token) if token else (), expected=expected)
     headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in denied.headers.raw_items()]
     check(case, denied.status_code, headers, bytes(denied.body or b""))
+
+
+def test_what_is_public_is_public_to_websockets_and_what_resembles_it_is_not(server: Server) -> None:
+    for path in ("/health", "/static/feed"):
+        with server.websocket(None, path=path) as websocket:
+            assert websocket.recv(TIMEOUT) == "anonymous"
+    for path in ("/health/", "//health", "/static/..%2fany", "/static/%2e%2e/any", "/any?/health"):
+        with pytest.raises(InvalidStatus):
+            server.websocket(None, path=path)
 
 
 def test_an_open_websocket_is_closed_when_its_token_expires(server: Server) -> None:

@@ -56,7 +56,7 @@ def pages(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("page", [name], indirect=True)
 
 
-@pytest.mark.parametrize(("name", "count"), [("asgi.md", 3), ("starlette.md", 2), ("fastapi.md", 4), ("gateway.md", 2)])
+@pytest.mark.parametrize(("name", "count"), [("asgi.md", 3), ("starlette.md", 2), ("fastapi.md", 5), ("gateway.md", 2)])
 def test_each_example_is_tested_here(name: str, count: int) -> None:
     assert len(Page(name).examples) == count
 
@@ -159,8 +159,38 @@ def test_fastapi_routers_and_overrides(page: Page) -> None:
     client = TestClient(names["app"])
     tokens = (READ_WRITE, GOOD, mint(scope="write:users"), None)
     assert statuses(client, "/admin/users", *tokens) == [200, 403, 403, 401]
-    names = page.run(4)
+    names = page.run(5)
     assert TestClient(names["app"]).get("/admin/users").json() == {"caller": "alice"}
+
+
+@pages("fastapi.md")
+def test_fastapi_restyles_refusals(page: Page) -> None:
+    names = page.run(4)
+    client = TestClient(names["app"])
+    for token, status, detail in (
+        (None, 401, "Sign in first."),
+        (UNSCOPED, 403, "The request requires higher privileges than provided by the access token"),
+    ):
+        found = client.get("/users", headers=with_token(token))
+        assert (found.status_code, found.json()) == (status, {"detail": detail})
+        assert found.headers["www-authenticate"].startswith(BARE)
+    assert client.get("/users", headers=with_token(FORGED)).json()["error"] == "invalid_token"
+
+
+@pages("fastapi.md")
+def test_dependencies_of_an_app_reach_neither_mounts_nor_the_documentation(page: Page) -> None:
+    from fastapi import FastAPI, Security
+    from fastapi.responses import PlainTextResponse
+
+    names = page.run(1)
+    for guard, status in ((names["guard"], 200), (names["TokenGuard"](names["validator"], required=True), 401)):
+        app = FastAPI(dependencies=[Security(guard)])
+        guard.install(app)
+        app.mount("/static", PlainTextResponse("x"))
+        app.add_api_route("/users", lambda: None)
+        client = TestClient(app)
+        assert statuses(client, "/users", None) == [401]
+        assert statuses(client, "/static", None) == statuses(client, "/docs", None) == [status]
 
 
 @pages("fastapi.md")
@@ -171,7 +201,13 @@ def test_fastapi_with_a_token_required(page: Page) -> None:
     app = FastAPI()
     names["strict"].install(app)
     client = TestClient(app)
-    for path, status in (("/docs", 200), ("/openapi.json", 200), ("/health", 404), ("/nowhere", 401)):
+    for path, status in (
+        ("/docs", 200),
+        ("/docs/oauth2-redirect", 200),
+        ("/openapi.json", 200),
+        ("/health", 404),
+        ("/nowhere", 401),
+    ):
         assert statuses(client, path, None) == [status]
 
 

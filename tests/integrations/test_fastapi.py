@@ -10,6 +10,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
+import anyio
 import anyio.from_thread
 import pytest
 from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, Request, Response, Security, WebSocket
@@ -42,7 +43,15 @@ from tests.integrations.behaviour import (
     mint,
 )
 from tests.integrations.conftest import Run, http_scope, run_asyncio, run_trio, websocket_scope
-from tokenguard import AccessDenied, AccessToken, ConfigurationError, InsufficientAuthentication, TokenValidator
+from tokenguard import (
+    AccessDenied,
+    AccessToken,
+    ConfigurationError,
+    InsufficientAuthentication,
+    InsufficientScope,
+    RequestRefused,
+    TokenValidator,
+)
 from tokenguard.integrations import asgi
 from tokenguard.integrations.fastapi import TokenGuard
 from tokenguard.integrations.starlette import TokenGuardMiddleware, get_token
@@ -594,25 +603,117 @@ def test_middleware_inside_of_the_guard_sees_the_refusals_of_routes_as_responses
     assert seen == [200, 401]
 
 
-def test_the_users_own_handler_of_refusals_stays() -> None:
-    from tokenguard import RequestRefused
+def test_a_refusal_out_of_a_task_group_is_the_answer() -> None:
+    guard = make_guard()
+    app = guarded_app(guard)
 
-    async def restyle(request: Request, error: RequestRefused) -> Response:
-        return JSONResponse({"detail": "No."}, error.status, error.headers)
+    async def refuse() -> None:
+        raise AccessDenied
 
-    for before in (True, False):
+    @app.get("/", dependencies=[Depends(guard)])
+    async def endpoint() -> str:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(refuse)
+        raise AssertionError
+
+    assert answers(TestClient(app), GOOD) == [403]
+
+
+def test_a_dependency_that_swallows_the_refusal_does_not_open_the_route() -> None:
+    guard = make_guard()
+    app = guarded_app(guard)
+
+    async def careless() -> AsyncIterator[None]:
+        with contextlib.suppress(Exception):
+            yield
+
+    @app.get("/", dependencies=[Depends(careless), Security(guard, scopes=["read:users"])])
+    async def endpoint() -> str:
+        return "in"
+
+    client = TestClient(app, raise_server_exceptions=False)
+    assert answers(client, GOOD) == [200]
+    assert not set(answers(client, None, UNSCOPED)) - {401, 403, 500}
+
+
+def _restyled(request: Request, error: RequestRefused) -> Response:
+    return JSONResponse({"detail": "No."}, headers={"Location": "/login", "WWW-Authenticate": "Basic", "X-Own": "1"})
+
+
+async def _restyled_async(request: Request, error: RequestRefused) -> Response:
+    return _restyled(request, error)
+
+
+class _Restyling:
+    async def __call__(self, request: Request, error: RequestRefused) -> Response:
+        return _restyled(request, error)
+
+
+@pytest.mark.parametrize("handler", [_restyled, _restyled_async, _Restyling()], ids=["sync", "async", "object"])
+@pytest.mark.parametrize("kind", [RequestRefused, AccessDenied, InsufficientScope], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_handler_of_the_users_own_restyles_the_body_and_makes_no_pass_of_a_refusal(
+    handler: Any, kind: type[RequestRefused], before: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    guard = make_guard()
+    app = FastAPI(exception_handlers={kind: handler} if before else {})
+    guard.install(app)
+    if not before:
+        app.add_exception_handler(kind, handler)
+
+    @app.get("/")
+    async def endpoint(token: Annotated[AccessToken, Security(guard, scopes=["read:users"])]) -> str:
+        raise AccessDenied
+
+    client = TestClient(app)
+    for token, refusal, challenge in (
+        (UNSCOPED, InsufficientScope, f'{TOO_LITTLE}, scope="read:users"'),
+        (GOOD, AccessDenied, TOO_LITTLE),
+    ):
+        caplog.clear()
+        found = client.get("/", headers=with_token(token))
+        restyled = issubclass(refusal, kind)
+        assert (found.json() == {"detail": "No."}) == restyled
+        assert (found.status_code, found.headers["www-authenticate"]) == (403, challenge)
+        assert (found.headers["cache-control"], "location" in found.headers) == ("no-store", False)
+        assert ("x-own" in found.headers) == restyled
+        assert len(caplog.records) == 1
+    assert app.exception_handlers[kind] is handler
+
+
+def test_a_handler_of_the_users_own_that_fails_opens_nothing() -> None:
+    def broken(request: Request, error: RequestRefused) -> Response:
+        raise ValueError
+
+    def raising(request: Request, error: RequestRefused) -> Response:
+        raise error
+
+    handlers: tuple[tuple[Any, int], ...] = ((broken, 500), (raising, 401), (lambda request, error: None, 500))
+    for handler, status in handlers:
         guard = make_guard()
-        app = FastAPI(exception_handlers={RequestRefused: restyle} if before else {})
-        guard.install(app)
-        if not before:
-            app.add_exception_handler(RequestRefused, restyle)  # type: ignore[arg-type]
+        app = guarded_app(guard)
+        app.add_exception_handler(RequestRefused, handler)
 
         @app.get("/", dependencies=[Depends(guard)])
         async def endpoint() -> str:
-            raise AssertionError
+            return "in"
 
-        found = TestClient(app).get("/")
-        assert (found.status_code, found.json(), found.headers["www-authenticate"]) == (401, {"detail": "No."}, BARE)
+        assert answers(TestClient(app, raise_server_exceptions=False), None) == [status]
+
+
+def test_a_handler_of_the_users_own_does_not_answer_websockets() -> None:
+    guard = make_guard()
+    app = guarded_app(guard)
+    handler: Any = _restyled
+    app.add_exception_handler(RequestRefused, handler)
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket, token: Annotated[AccessToken, Depends(guard)]) -> None:
+        raise AssertionError
+
+    with pytest.raises(WebSocketDenialResponse) as caught:
+        TestClient(app).websocket_connect("/").__enter__()
+    assert (caught.value.status_code, caught.value.headers["www-authenticate"]) == (401, BARE)
 
 
 def test_a_refusal_is_logged_once_wherever_it_is_raised(caplog: pytest.LogCaptureFixture) -> None:
@@ -758,6 +859,26 @@ def test_a_websocket_asks_before_it_is_accepted(websockets: tuple[FastAPI, list[
         client.websocket_connect("/optional", headers=with_token(FORGED)).__enter__()
 
 
+def test_a_websocket_needs_the_scopes_of_its_router_too() -> None:
+    guard = make_guard()
+    app = guarded_app(guard)
+    router = APIRouter(dependencies=[Security(guard, scopes=["read:users"])])
+
+    @router.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    app.include_router(router, prefix="/in", dependencies=[Security(guard.any_of("admin", "write:users"))])
+    client = TestClient(app)
+    for token, status in ((None, 401), (GOOD, 403), (ADMIN, 403), (UNSCOPED, 403)):
+        with pytest.raises(WebSocketDenialResponse) as caught:
+            client.websocket_connect("/in/", headers=with_token(token)).__enter__()
+        assert caught.value.status_code == status
+    with client.websocket_connect("/in/", headers=with_token(READ_WRITE)):
+        pass
+
+
 def test_a_websocket_is_closed_with_1008_where_the_server_can_send_no_response(
     run: Run, websockets: tuple[FastAPI, list[float]]
 ) -> None:
@@ -819,6 +940,8 @@ def documented(**options: Any) -> dict[str, Any]:
     document: dict[str, Any] = app.openapi()
     assert app.openapi() is document
     assert TestClient(app).get("/openapi.json").json() == document
+    ways = [way for path in document["paths"].values() for way in path["get"].get("security", ())]
+    assert {name for way in ways for name in way} == set(document["components"]["securitySchemes"])
     return document
 
 
@@ -885,7 +1008,7 @@ def test_a_document_of_the_users_own_is_described_each_time_it_is_made() -> None
     made: list[dict[str, Any]] = []
 
     def mine() -> dict[str, Any]:
-        made.append({"paths": {"/x": {"get": {"security": [{"OAuth2.optional": []}], "responses": {}}}}})
+        made.append({"paths": {"/x": {"get": {"security": [{"OAuth2.optional": []}]}}}})
         return made[-1]
 
     app.openapi = mine  # type: ignore[method-assign]
@@ -893,6 +1016,29 @@ def test_a_document_of_the_users_own_is_described_each_time_it_is_made() -> None
     for _ in range(2):
         assert app.openapi()["paths"]["/x"]["get"]["security"] == [{"OAuth2": []}, {}]
     assert len(made) == 2
+
+
+def test_a_document_that_was_made_before_the_guard_came_is_described_too() -> None:
+    guard = make_guard(token_url=TOKEN_URL)
+    app = FastAPI()
+    app.add_api_route("/x", lambda: None, dependencies=[Depends(guard.any_of("admin", "read:users"))])
+    made = app.openapi()
+    guard.install(app)
+    for _ in range(2):
+        assert app.openapi() is made
+        assert made["paths"]["/x"]["get"]["security"] == [{"OAuth2": ["admin"]}, {"OAuth2": ["read:users"]}]
+
+
+def test_webhooks_refer_to_the_scheme_too() -> None:
+    guard = make_guard(token_url=TOKEN_URL)
+    app = guarded_app(guard)
+
+    @app.webhooks.post("changed", dependencies=[Depends(guard.optional)])
+    def changed() -> None: ...
+
+    document = app.openapi()
+    assert document["webhooks"]["changed"]["post"]["security"] == [{"OAuth2": []}, {}]
+    assert list(document["components"]["securitySchemes"]) == ["OAuth2"]
 
 
 def test_a_document_without_paths_is_left_alone() -> None:

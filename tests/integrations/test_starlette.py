@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+import anyio
 import anyio.from_thread
 import pytest
 from starlette.applications import Starlette
@@ -17,6 +18,7 @@ from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Router, WebSocketRoute
@@ -440,6 +442,34 @@ def test_what_a_guarded_class_has_for_children_is_guarded_too_and_decorators_add
     assert answers(serve(Children), READ_WRITE, GOOD, mint(scope="write:users"), None) == [200, 403, 403, 401]
 
 
+def test_a_guarded_class_asks_in_place_of_children_that_override_its_dispatch() -> None:
+    @require_scopes("read:users")
+    class Users(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("read")
+
+    class Logging(HTTPEndpoint):
+        async def dispatch(self) -> None:
+            reached.append("logged")
+            await super().dispatch()
+
+    class Children(Users):
+        async def dispatch(self) -> None:
+            reached.append("dispatch")
+            await PlainTextResponse("all of it")(self.scope, self.receive, self.send)
+
+    class Logged(Logging, Users): ...
+
+    reached: list[str] = []
+    for child in (Children, Logged):
+        assert answers(serve(child, middleware=[guard(required=False)]), UNSCOPED, FORGED, None) == [403, 401, 401]
+        with _raises_with("add TokenGuardMiddleware"):
+            serve(child, middleware=[]).get("/")
+    assert reached == []
+    assert [answers(serve(child), GOOD) for child in (Children, Logged)] == [[200], [200]]
+    assert reached == ["dispatch", "logged"]
+
+
 def test_a_partial_of_a_decorated_endpoint_is_guarded() -> None:
     @require_scopes("read:users")
     async def endpoint(database: str, request: Request) -> Response:
@@ -560,6 +590,29 @@ def test_an_exception_handler_may_restyle_what_an_undecorated_handler_refuses() 
 
     client = serve(endpoint, exception_handlers={RequestRefused: restyle})
     assert client.get("/", headers=with_token()).text == "No."
+
+
+@pytest.mark.parametrize("decorate", [lambda f: f, require_token], ids=["no", "token"])
+def test_a_refusal_passes_other_middleware_and_task_groups_on_its_way(decorate: Callable[[Endpoint], Endpoint]) -> None:
+    class PassingOn(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            return await call_next(request)
+
+    async def refuse() -> None:
+        raise AccessDenied
+
+    async def endpoint(request: Request) -> Response:
+        await refuse()
+        raise AssertionError
+
+    async def in_a_task_group(request: Request) -> Response:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(refuse)
+        raise AssertionError
+
+    for each in (endpoint, in_a_task_group):
+        found = serve(decorate(each), middleware=[guard(), Middleware(PassingOn)]).get("/", headers=with_token())
+        assert (found.status_code, found.headers["cache-control"]) == (403, "no-store")
 
 
 # What cannot be guarded is refused when it is decorated

@@ -356,7 +356,7 @@ def test_nothing_is_printed_whatever_is_sent(http: httpx.Client) -> None:
             assert status_of(connection) == 400
 
 
-def test_a_page_of_another_origin_may_ask_for_tokens_and_nothing_else() -> None:
+def test_a_page_of_another_origin_may_ask_for_tokens_and_where_they_are_and_nothing_else() -> None:
     with LocalIssuer(algorithms=("ES256",)) as issuer, httpx.Client(trust_env=False) as client:
         preflight = client.options(
             issuer.token_endpoint,
@@ -365,10 +365,16 @@ def test_a_page_of_another_origin_may_ask_for_tokens_and_nothing_else() -> None:
         assert preflight.status_code == 200
         assert preflight.headers["Access-Control-Allow-Origin"] == "*"
         assert preflight.headers["Access-Control-Allow-Headers"] == "Authorization, X-Requested-With"
+        assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
         answer = client.post(
             issuer.token_endpoint, data={"grant_type": "client_credentials"}, auth=("api", "api-secret")
         )
         assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+        for kind in ("oauth-authorization-server", "openid-configuration"):
+            answer = client.get(f"{issuer.url}/.well-known/{kind}", headers={"Origin": "http://localhost"})
+            assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+            preflight = client.options(f"{issuer.url}/.well-known/{kind}")
+            assert preflight.headers["Access-Control-Allow-Methods"] == "GET"
         for endpoint in (issuer.introspection_endpoint, issuer.revocation_endpoint, issuer.jwks_uri):
             refused = client.options(endpoint)
             assert refused.status_code == 405

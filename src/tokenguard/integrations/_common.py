@@ -1,4 +1,4 @@
-"""What all adapters share: headers to token, refusal to answer, and the check before a handler.
+"""What all adapters share: the verdict on a request, the check before a handler, and refusal to answer.
 
 Adapters translate; whatever decides is here or below, once.
 """
@@ -6,14 +6,11 @@ Adapters translate; whatever decides is here or below, once.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
-from .._jws import MAX_TOKEN_BYTES
-from ..errors import ConfigurationError, InvalidRequest, InvalidToken, MissingToken, Reason, RequestRefused
+from ..errors import ConfigurationError, MissingToken, RequestRefused
 from ..requirements import Requirement, require_issuer
 from ..token import AccessToken
 from ..validator import TokenValidator
@@ -67,64 +64,6 @@ def check_options(required: object, issuer_of: object) -> None:
         raise ConfigurationError(f"required is {required!r}: True or False")
     if issuer_of is not None and (not callable(issuer_of) or iscoroutinefunction(issuer_of)):
         raise ConfigurationError(f"issuer_of is {issuer_of!r}: give a plain function")
-
-
-# A "Bearer" that ends there or is followed by something that cannot belong to a scheme's name (RFC 9110 s5.6.2, tchar).
-_BEARER = re.compile(rb"bearer(?![!#$%&'*+.^_`|~0-9a-z-])", re.IGNORECASE)
-_ANOTHER_BEARER = re.compile(rb",[ \t]*bearer(?:[ \t]|\Z)", re.IGNORECASE)
-_MAX_CREDENTIALS = MAX_TOKEN_BYTES + 64  # looked at before anything is searched for in it
-_CREDENTIALS = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")  # RFC 6750 s2.1: 1*SP b64token
-_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/-"
-
-
-def bearer_token(values: Sequence[bytes]) -> bytes:
-    """The token in the values of all `Authorization` fields of a request (RFC 6750 s2.1).
-
-    Raises:
-        MissingToken: there is none: no such field, or one of another scheme.
-        InvalidRequest: there is something that means to be a bearer token and is not exactly one.
-    """
-    if not values:
-        raise MissingToken
-    # As WSGI servers join them, since all adapters have to agree (RFC 9110 s5.2). Next to a comma, Bearer is refused.
-    value = values[0] if len(values) == 1 else b", ".join(values)
-    token = value[7:]
-    # Nearly all are so, and nothing below would say otherwise: the search takes three times as long.
-    if (
-        value[:7].lower() == b"bearer "
-        and token
-        and len(value) <= _MAX_CREDENTIALS
-        and not token.translate(None, _TOKEN68)
-    ):
-        return token
-    value = value.strip(b" \t")  # RFC 9110 s5.5: white space around a field's value is no part of it
-    if _ANOTHER_BEARER.search(value, 0, _MAX_CREDENTIALS):  # servers join repeated fields with a comma
-        raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, "Bearer stands behind a comma: fields joined by a server?")
-    if not _BEARER.match(value):
-        raise MissingToken(detail="another scheme than Bearer")
-    if len(value) > _MAX_CREDENTIALS:
-        raise InvalidToken(Reason.TOO_LARGE, f"{len(value)} bytes of credentials")
-    credentials = _CREDENTIALS.fullmatch(value)
-    if credentials is None:
-        if len(values) > 1:
-            raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, f"{len(values)} Authorization headers")
-        raise InvalidRequest(Reason.MALFORMED_AUTHORIZATION, "Bearer is not followed by exactly one token")
-    return credentials[1]
-
-
-def credentials(values: Sequence[bytes], validator: TokenValidator, *, required: bool) -> bytes | None:
-    """The token in the `Authorization` fields of a request; None where it may come without, and does.
-
-    Raises:
-        MissingToken, InvalidRequest: named and logged, ready to be answered.
-    """
-    try:
-        return bearer_token(values)
-    except RequestRefused as refused:
-        if isinstance(refused, MissingToken) and not required:
-            return None
-        validator.refuse(refused)
-        raise
 
 
 def bind(token: AccessToken, issuer: str | None, validator: TokenValidator) -> None:
@@ -181,6 +120,18 @@ def name_and_log(refused: RequestRefused, found: object) -> RequestRefused:
     return refused
 
 
+_HELD: Final = ("Cache-Control", "Location", "Retry-After", "WWW-Authenticate")
+
+
+def hold(headers: Any, refused: RequestRefused) -> None:
+    """Whatever an error handler of the application made of a refusal: give its headers those of the refusal again."""
+    for name in _HELD:
+        if name in headers:
+            del headers[name]
+        if name in refused.headers:
+            headers[name] = refused.headers[name]
+
+
 def members(refused: RequestRefused) -> dict[str, str]:
     """The body of the response to a refusal, for frameworks that render it themselves."""
     if refused.status == 503:
@@ -194,52 +145,3 @@ def answer(refused: RequestRefused, method: str | None = None) -> Answer:
     body = json.dumps(members(refused)).encode("ascii")
     headers = {**refused.headers, "Content-Length": str(len(body))}
     return Answer(status=refused.status, headers=headers, body=b"" if method == "HEAD" else body)
-
-
-class PublicPaths:
-    """Paths that need no token: exact ones, and subtrees written as `/x/*`.
-
-    Raises:
-        ConfigurationError: one that would open more than it says, or never match.
-    """
-
-    def __init__(self, paths: Collection[str]) -> None:
-        said: Any = paths  # what is annotated need not hold
-        if isinstance(said, str) or not isinstance(said, Collection):
-            raise ConfigurationError(f'public is {said!r}: a collection of paths, such as public=("/health",)')
-        for path in said:
-            if not isinstance(path, str):
-                raise ConfigurationError(f"public path {path!r} is no string")
-            subtree = path.removesuffix("/*")
-            if not path.startswith("/") or "*" in subtree or _is_ambiguous(path) or not subtree:
-                raise ConfigurationError(
-                    f'public path {path!r}: write an exact, decoded path such as "/health", or a subtree such as '
-                    '"/static/*"; what is all public needs no middleware'
-                )
-        self._exact = frozenset(path for path in paths if not path.endswith("/*"))
-        self._subtrees = tuple(path[:-1] for path in paths if path.endswith("/*"))
-
-    def include(self, path: str, mount: str, raw_path: bytes | None) -> bool:
-        """Whether a request needs no token.
-
-        A path that two readers may read differently is never public: what lies behind us may be the other reader.
-
-        Args:
-            path: decoded, with the mount in front of it or without (servers differ).
-            mount: where the application is mounted, `root_path` or `SCRIPT_NAME`.
-            raw_path: as it was sent; without it nobody can say what was encoded.
-        """
-        if raw_path is None or _is_ambiguous(path) or _ENCODED_SEPARATOR.search(raw_path):
-            return False
-        # As Starlette reads it, to the letter: else one route would be open in place of another.
-        if mount and (path == mount or path.startswith(f"{mount}/")):
-            path = path[len(mount) :]
-        return path in self._exact or path.startswith(self._subtrees)
-
-
-_ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c|25)", re.IGNORECASE)
-_AMBIGUOUS = re.compile(r"//|[\\;%\x00-\x1f\ufffd]|/\.{1,2}(?:/|\Z)")  # U+FFFD: bytes that are no UTF-8
-
-
-def _is_ambiguous(path: str) -> bool:
-    return _AMBIGUOUS.search(path) is not None

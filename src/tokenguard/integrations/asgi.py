@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection
 from inspect import iscoroutinefunction
-from typing import Any
 
-from .. import _async
 from ..errors import ConfigurationError, RequestRefused
 from ..token import AccessToken
 from ..validator import TokenValidator
-from ._common import TOKEN_KEY, VERDICT_KEY, PublicPaths, Verdict, answer, bind, credentials, name_and_log
+from ._asgi_types import ASGIApp, Message, Receive, Scope, Send
+from ._authorization import credentials
+from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, answer, bind, name_and_log
+from ._expiry import POLICY_VIOLATION, until_expiry
+from ._public_paths import PublicPaths
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "TokenGuardMiddleware"]
 
-POLICY_VIOLATION = 1008  # RFC 6455 s7.4.1
-EXPIRED = "the access token expired"
+# With these an application begins to answer. Before them it may give hints, or push (HTTP/2), and refuse all the same.
+_BEGINS = {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
 
 
 class TokenGuardMiddleware:
@@ -90,22 +87,24 @@ class TokenGuardMiddleware:
         # On a copy: what an outer layer holds is not ours to change, and whatever it put under our keys is gone.
         scope = {**scope, TOKEN_KEY: token, VERDICT_KEY: Verdict(token, self.validator)}
         self.announce(scope, token)
-        if token is not None and kind == "websocket":
-            receive, send = _until_expiry(receive, send, lambda: self.validator.seconds_left(token))
         begun = False
 
         def send_and_note(message: Message) -> Awaitable[None]:
             nonlocal begun
-            begun = True
+            begun = begun or message["type"] in _BEGINS
             return send(message)
 
+        channels: tuple[Receive, Send] = receive, send_and_note
+        if token is not None and kind == "websocket":
+            channels = until_expiry(*channels, lambda: self.validator.seconds_left(token))
         try:
-            await self.app(scope, receive, send_and_note)
-        except RequestRefused as refused:
-            if begun:
+            await self.app(scope, *channels)
+        except Exception as error:
+            refused_by_app = _refusal(error)
+            if begun or refused_by_app is None:
                 raise
             # Raised before the application began to answer: then it is the answer.
-            await _refuse(name_and_log(refused, scope[VERDICT_KEY]), scope, send)
+            await _refuse(name_and_log(refused_by_app, scope[VERDICT_KEY]), scope, send)
 
     def announce(self, scope: Scope, token: AccessToken | None) -> None:
         """For middleware of a framework: tell the scope in the framework's own words too."""
@@ -119,6 +118,13 @@ class TokenGuardMiddleware:
         return credentials(values, self.validator, required=self._required)
 
 
+def _refusal(error: Exception) -> RequestRefused | None:
+    """What an application refused with, if that is all that it raised: out of a task group it comes wrapped."""
+    while isinstance(error, ExceptionGroup) and error.split(RequestRefused)[1] is None:
+        error = error.exceptions[0]
+    return error if isinstance(error, RequestRefused) else None
+
+
 async def _refuse(refused: RequestRefused, scope: Scope, send: Send) -> None:
     response = answer(refused, scope.get("method"))
     headers = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in response.headers.items()]
@@ -130,33 +136,3 @@ async def _refuse(refused: RequestRefused, scope: Scope, send: Send) -> None:
         await send({"type": "websocket.http.response.body", "body": response.body})
     else:
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refused.error or ""})
-
-
-def _until_expiry(receive: Receive, send: Send, seconds_left: Callable[[], float]) -> tuple[Receive, Send]:
-    """The channels of a websocket, through which nothing passes in either direction once its token expired."""
-    closed = False
-
-    async def close() -> None:
-        nonlocal closed
-        if not closed:
-            closed = True
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": EXPIRED})
-
-    async def receive_while_valid() -> Message:
-        left = seconds_left()
-        with suppress(_async.TooLate):
-            if left > 0:
-                message: Message = await _async.before(left, receive)
-                return message
-        await close()
-        return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": EXPIRED}
-
-    async def send_while_valid(message: Message) -> None:
-        nonlocal closed
-        if seconds_left() <= 0:
-            await close()
-            raise OSError(EXPIRED)  # as ASGI 2.4 has it for a connection that is gone
-        closed = closed or message["type"] == "websocket.close"
-        await send(message)
-
-    return receive_while_valid, send_while_valid

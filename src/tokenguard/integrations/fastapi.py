@@ -9,16 +9,14 @@ async def users(token: Annotated[AccessToken, Security(guard, scopes=["read:user
 
 # No `from __future__ import annotations`: FastAPI reads the annotations of `__call__`, and older ones without globals.
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import product
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
 from weakref import WeakSet
 
 from fastapi import FastAPI
-from fastapi.openapi import models
 from fastapi.security import OAuth2, SecurityScopes
 from starlette.requests import HTTPConnection
-from starlette.responses import Response
+from starlette.routing import Router
 
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import ANY_TOKEN, Requirement, require
@@ -26,7 +24,9 @@ from ..token import AccessToken
 from ..validator import TokenValidator
 from . import asgi
 from ._common import VERDICT_KEY, admit, require_verdict
-from .starlette import TokenGuardMiddleware, respond
+from ._handlers import answer_refusals
+from ._openapi import describe, scheme
+from .starlette import TokenGuardMiddleware
 
 __all__ = ["TokenGuard"]
 
@@ -73,20 +73,19 @@ class TokenGuard(OAuth2):  # of another SecurityBase, older FastAPI puts no scop
             raise ConfigurationError('scopes have descriptions: scopes={"read:users": "See who is there"}')
         self.validator = validator
         self.scheme_name = scheme_name
-        self.model = _scheme(dict(scopes or {}), token_url, authorization_url, openid_connect_url)
+        self.model = scheme(dict(scopes or {}), token_url, authorization_url, openid_connect_url)
         self._options: dict[str, Any] = {"required": required, "public": public, "issuer_of": issuer_of}
-        TokenGuardMiddleware(FastAPI(), validator, **self._options)  # what is wrong with them is said now
+        TokenGuardMiddleware(Router(), validator, **self._options)  # what is wrong with them is said now
         self._declared = require(scopes, ()).scope if scopes else None
         self._requirements: dict[tuple[tuple[str, ...], tuple[str, ...]], Requirement] = {}
         self._apps: WeakSet[FastAPI] = WeakSet()
         self._variants: dict[tuple[str, ...], _Variant] = {}
-        self.optional = _Variant(self, f"{scheme_name}.optional")
+        self.optional = _Variant(self, f"{scheme_name}.optional", None)
 
     async def __call__(  # type: ignore[override]
         self, connection: HTTPConnection, scopes: SecurityScopes
     ) -> AccessToken:
-        token: AccessToken = self._admit(connection, scopes)
-        return token
+        return cast(AccessToken, self._admit(connection, scopes))
 
     def any_of(self, *scopes: str) -> "_Variant":
         """The dependency of routes that need one of these scopes, and all that `Security(..., scopes=[...])` names.
@@ -112,27 +111,32 @@ class TokenGuard(OAuth2):  # of another SecurityBase, older FastAPI puts no scop
         ):
             raise ConfigurationError("this app has a TokenGuardMiddleware: it takes one, and install(app) adds it")
         app.add_middleware(TokenGuardMiddleware, validator=self.validator, **self._options)
-        app.exception_handlers.setdefault(RequestRefused, _answer)
+        answer_refusals(app)
         self._apps.add(app)
         make = app.openapi
+        described: dict[str, Any] | None = None
 
         def openapi() -> dict[str, Any]:
-            made_before = app.openapi_schema is not None
+            nonlocal described
             document = make()
-            return document if made_before else self._describe(document)
+            if document is not described:  # FastAPI keeps the one that it made
+                described = describe(document, self.scheme_name, self._asked_by())
+            return document
 
         app.openapi = openapi  # type: ignore[method-assign] # as FastAPI has it, "Extending OpenAPI"
 
-    def _admit(self, connection: HTTPConnection, scopes: SecurityScopes, variant: "_Variant | None" = None) -> Any:
+    def _admit(
+        self, connection: HTTPConnection, scopes: SecurityScopes, any_of: tuple[str, ...] | None = ()
+    ) -> AccessToken | None:
         found = connection.scope.get(VERDICT_KEY)
         if connection.app not in self._apps or require_verdict(found).validator is not self.validator:
             raise ConfigurationError(
                 f"{connection.url.path} asks for an access token, and this guard is not installed on its app: "
                 "guard.install(app), on an app that is mounted too"
             )
-        if variant is self.optional and require_verdict(found).token is None:
+        if any_of is None and require_verdict(found).token is None:
             return None
-        requirement = self._requirement(tuple(scopes.scopes), variant.scopes if variant else ())
+        requirement = self._requirement(tuple(scopes.scopes), any_of or ())
         asked: list[str] = connection.scope.setdefault(_ASKED, [])
         asked.extend(requirement.scope)
         try:
@@ -149,92 +153,27 @@ class TokenGuard(OAuth2):  # of another SecurityBase, older FastAPI puts no scop
             self._requirements[all_of, any_of] = known
         return known
 
+    def _asked_by(self) -> dict[str, tuple[str, ...] | None]:
+        """What our dependencies ask for besides, by the names of their schemes."""
+        variants = (self.optional, *self._variants.values())
+        return {self.scheme_name: (), **{it.scheme_name: it.any_of for it in variants}}
+
     def _check(self, requirement: Requirement) -> None:
         unknown = [scope for scope in requirement.scope if self._declared and scope not in self._declared]
         if unknown:
             raise ConfigurationError(f"a route asks for {unknown}: misspelt, or missing in TokenGuard(scopes={{...}})")
 
-    def _describe(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Say of each route what it asks for, one object for each way in (OpenAPI 3.1 s4.8.30), and what it refuses."""
-        ours: dict[str, _Variant | None] = {it.scheme_name: it for it in (self.optional, *self._variants.values())}
-        ours[self.scheme_name] = None
-        for operation in _operations(document):
-            asked = [(name, scopes) for way in operation.get("security", ()) for name, scopes in way.items()]
-            variants = [ours[name] for name, _ in asked if name in ours]
-            if not variants:
-                continue
-            all_of = [scope for name, scopes in asked if name in ours for scope in scopes]
-            groups = [variant.scopes for variant in variants if variant and variant.scopes]
-            ways = [{self.scheme_name: list(dict.fromkeys((*all_of, *chosen)))} for chosen in product(*groups)]
-            others = [{name: scopes} for name, scopes in asked if name not in ours]
-            nothing: list[dict[str, list[str]]] = [{}] if all(variant is self.optional for variant in variants) else []
-            operation["security"] = [*others, *ways, *nothing]
-            for status, description in _REFUSALS.items():
-                operation["responses"].setdefault(status, {"description": description, "content": _BODY})
-        schemes = document.get("components", {}).get("securitySchemes", {})
-        for name in ours.keys() & schemes.keys():
-            schemes[self.scheme_name] = schemes.pop(name)
-        return document
-
 
 class _Variant(OAuth2):
     """The guard as a dependency that asks otherwise: for one of several scopes, or for a token only if there is one."""
 
-    def __init__(self, guard: TokenGuard, scheme_name: str, scopes: tuple[str, ...] = ()) -> None:
+    def __init__(self, guard: TokenGuard, scheme_name: str, any_of: tuple[str, ...] | None) -> None:
         self.model = guard.model
-        self.scheme_name = scheme_name  # of its own, until `_describe` has seen it
-        self.scopes = scopes
+        self.scheme_name = scheme_name  # of its own, until `describe` has seen it
+        self.any_of = any_of  # None: a token is not even needed
         self._guard = guard
 
     async def __call__(  # type: ignore[override]
         self, connection: HTTPConnection, scopes: SecurityScopes
     ) -> AccessToken | None:
-        token: AccessToken | None = self._guard._admit(connection, scopes, self)
-        return token
-
-
-async def _answer(connection: HTTPConnection, refused: RequestRefused) -> Response:
-    return respond(refused, connection)
-
-
-def _scheme(
-    scopes: dict[str, str], token_url: str | None, authorization_url: str | None, openid_connect_url: str | None
-) -> models.SecurityBase:
-    if openid_connect_url is not None:
-        if token_url is not None or authorization_url is not None:
-            raise ConfigurationError(
-                "openid_connect_url says where token_url and authorization_url are: leave them out"
-            )
-        return models.OpenIdConnect(openIdConnectUrl=openid_connect_url)
-    if authorization_url is not None:
-        if token_url is None:
-            raise ConfigurationError("authorization_url gives a code: say where it is traded, token_url=...")
-        code = models.OAuthFlowAuthorizationCode(authorizationUrl=authorization_url, tokenUrl=token_url, scopes=scopes)
-        return models.OAuth2(flows=models.OAuthFlows(authorizationCode=code))
-    if token_url is not None:
-        client = models.OAuthFlowClientCredentials(tokenUrl=token_url, scopes=scopes)
-        return models.OAuth2(flows=models.OAuthFlows(clientCredentials=client))
-    return models.HTTPBearer()
-
-
-_METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}  # OpenAPI 3.1 s4.8.9
-
-_REFUSALS = {
-    "400": "The Authorization header is malformed.",
-    "401": "There is no access token, or it is not valid here. WWW-Authenticate says what is asked for.",
-    "403": "The access token is valid and does not reach. WWW-Authenticate names the scopes, if it is for those.",
-    "503": "The access token cannot be checked now: keep it, and come back after Retry-After seconds.",
-}
-_BODY = {
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
-        }
-    }
-}
-
-
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in document.get("paths", {}).values():
-        yield from (path[method] for method in path.keys() & _METHODS)
+        return self._guard._admit(connection, scopes, self.any_of)

@@ -24,7 +24,8 @@ from ..errors import ConfigurationError, RequestRefused
 from ..requirements import ANY_TOKEN, Requirement, require
 from ..token import AccessToken
 from ..validator import TokenValidator
-from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, admit, answer, bind, check_options, check_validator, credentials
+from ._authorization import credentials
+from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, admit, answer, bind, check_options, check_validator, hold
 from .wsgi import authorization
 
 __all__ = ["TokenGuard", "current_token", "get_token", "public", "require_scopes", "require_token"]
@@ -265,10 +266,7 @@ def _hold_to_refusal(response: Response) -> Response:
     refused = request.environ.pop(_REFUSED, None)
     if refused is not None:
         response.status_code = refused.status
-        for name in ("Cache-Control", "Location", "Retry-After", "WWW-Authenticate"):
-            response.headers.pop(name, None)
-            if name in refused.headers:
-                response.headers[name] = refused.headers[name]
+        hold(response.headers, refused)
     return response
 
 

@@ -17,19 +17,19 @@ from ..errors import RequestRefused
 from ..requirements import ANY_TOKEN
 from ..token import AccessToken
 from ..validator import TokenValidator
+from ._authorization import credentials
 from ._common import (
     TOKEN_KEY,
     VERDICT_KEY,
-    PublicPaths,
     Verdict,
     admit,
     answer,
     bind,
     check_options,
     check_validator,
-    credentials,
     name_and_log,
 )
+from ._public_paths import PublicPaths
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]

@@ -89,10 +89,11 @@ class Publisher(Ledger):
     def _routes(self) -> Mapping[str, Route]:
         base = self._base
         routes = {f"{base}/jwks": Route(kind="jwks", endpoint=self._key_set)}
+        document = Route(kind="metadata", endpoint=self._document, cross_origin=True)
         if self._discovery in ("both", "oauth"):
-            routes[f"/.well-known/oauth-authorization-server{base}"] = Route(kind="metadata", endpoint=self._document)
+            routes[f"/.well-known/oauth-authorization-server{base}"] = document
         if self._discovery in ("both", "openid"):
-            routes[f"{base}/.well-known/openid-configuration"] = Route(kind="metadata", endpoint=self._document)
+            routes[f"{base}/.well-known/openid-configuration"] = document
         return routes
 
     def _key_set(self, request: Request) -> Answer:

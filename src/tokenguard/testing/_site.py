@@ -11,7 +11,7 @@ from ._answers import Answer, Endpoint, Refusal, Request, Response, render
 from ._faults import ELSEWHERE, Episode, FaultSwitch, Kind, divert, spoil
 
 _ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-_PREFLIGHT = {"Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "Authorization, X-Requested-With"}
+_ITS_HEADERS = {"Access-Control-Allow-Headers": "Authorization, X-Requested-With"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,8 @@ class Route:
         if not self.cross_origin:
             return self._answer(request)
         if request.method == "OPTIONS":
-            return Answer(headers={**_ANY_ORIGIN, **_PREFLIGHT}, document={})
+            allowed = {"Access-Control-Allow-Methods": self.method, **_ITS_HEADERS}
+            return Answer(headers={**_ANY_ORIGIN, **allowed}, document={})
         answer = self._answer(request)
         return replace(answer, headers={**answer.headers, **_ANY_ORIGIN})
 

@@ -13,7 +13,8 @@ from ..._text import for_log
 from ...errors import AccessDenied, RequestRefused
 from ...token import AccessToken
 from ...validator import TokenValidator
-from .._common import Verdict, answer, credentials, name_and_log
+from .._authorization import credentials
+from .._common import Verdict, answer, name_and_log
 from ._reports import hide_our_variables
 from ._settings import Configuration
 
