@@ -10,18 +10,18 @@ class Users(APIView):
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException
-from rest_framework.permissions import BasePermission, OperationHolderMixin
+from rest_framework.permissions import AND, OR, BasePermission, OperationHolderMixin
 
 from ..errors import ConfigurationError, InsufficientScope, MissingToken, RequestRefused
 from ..requirements import Requirement, require
 from ..token import AccessToken
 from ._common import Verdict, admit, members, name_and_log, require_verdict
-from .django._requests import look, verdict_of
+from .django._requests import look, not_mailed, verdict_of
 from .django._settings import configuration
 from .django._user import TokenUser
 
@@ -41,9 +41,10 @@ class TokenAuthentication(BaseAuthentication):
         """Say who the request is of, for REST framework to call.
 
         Raises:
-            APIException: refused; with its status, and the headers on the view.
+            APIException: refused.
         """
-        _add_headers(request, {"Vary": "Authorization"})
+        headers = getattr(_view_of(request), "headers", {})  # of its response
+        headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Authorization")))
         http, configured = request._request, configuration()
         if not isinstance(verdict_of(http), Verdict):
             try:
@@ -57,13 +58,10 @@ class TokenAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Any) -> str:
         """What a 401 asks for. REST framework calls it when it refuses a request for want of credentials."""
-        missing = MissingToken()
-        view = request.parser_context.get("view")
-        permissions = [] if view is None else view.get_permissions()
-        asked = [scope for one in permissions if isinstance(one, _HasScopes) for scope in one.requirement.scope]
-        missing.scope = tuple(dict.fromkeys(asked))
+        missing, view = MissingToken(), _view_of(request)
+        missing.scope = () if view is None else scopes_of(view.get_permissions())
         configuration().validator.refuse(missing)
-        _add_headers(request, {"Cache-Control": "no-store"})
+        _hold(view, "finalize_response", missing)
         return str(missing.challenge)
 
 
@@ -127,22 +125,57 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Any:
     """
     from rest_framework import views
 
-    if isinstance(exc, RequestRefused):
-        exc = _refusal(exc, context["request"])
-    return views.exception_handler(exc, context)
+    if not isinstance(exc, RequestRefused):
+        return views.exception_handler(exc, context)
+    _hold(_view_of(context["request"]), "finalize_response", exc)
+    return views.exception_handler(_in_its_terms(exc, context["request"]), context)
+
+
+def scopes_of(permissions: Iterable[Any]) -> tuple[str, ...]:
+    """All scopes that these permissions ask for, alone or combined; not those that `~` asks nobody to have."""
+    found: list[str] = []
+    for one in permissions:
+        if isinstance(one, _HasScopes):
+            found += one.requirement.scope
+        elif isinstance(one, AND | OR):
+            found += scopes_of((one.op1, one.op2))
+    return tuple(dict.fromkeys(found))
 
 
 def _refusal(refused: RequestRefused, request: Any) -> APIException:
-    """A refusal in REST framework's terms; its own and other people's exception handlers answer that."""
-    name_and_log(refused, verdict_of(request))
-    exception = APIException(members(refused))
-    exception.status_code = refused.status
-    _add_headers(request, {name: value for name, value in refused.headers.items() if name != "Content-Type"})
+    """What to raise for a refusal. Exception handlers, the project's own too, say what the body is."""
+    exception = _in_its_terms(refused, request)
+    _hold(_view_of(request), "handle_exception", refused, exception)
     return exception
 
 
-def _add_headers(request: Any, headers: dict[str, str]) -> None:
-    """Set headers of the response, whoever makes it. An exception could carry no `Cache-Control`."""
-    found = getattr(request.parser_context.get("view"), "headers", {})
-    vary = [value for value in (found.get("Vary"), headers.get("Vary")) if value]
-    found.update(headers, **({"Vary": ", ".join(vary)} if vary else {}))
+def _in_its_terms(refused: RequestRefused, request: Any) -> APIException:
+    name_and_log(refused, verdict_of(request))
+    exception = APIException(members(refused))
+    exception.status_code = refused.status
+    return exception
+
+
+def _hold(view: Any, method: str, refused: RequestRefused, only_of: object = None) -> None:
+    """See to it that the response that a method of the view returns (to `only_of`) has a refusal's status and headers.
+
+    There is one view for each request. Where the exception was caught, by REST framework's metadata or by the project,
+    nothing is held.
+    """
+    if view is None:
+        return
+    respond = getattr(view, method)
+
+    def held(said: object, *args: Any, **kwargs: Any) -> Any:
+        response = respond(said, *args, **kwargs)
+        if only_of is None or said is only_of:
+            response.status_code = refused.status
+            for name in refused.headers.keys() - {"Content-Type"}:
+                response.headers[name] = refused.headers[name]
+        return not_mailed(response)
+
+    setattr(view, method, held)
+
+
+def _view_of(request: Any) -> Any:
+    return request.parser_context.get("view")

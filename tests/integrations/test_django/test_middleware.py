@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import logging
 import threading
@@ -30,6 +31,7 @@ from tests.integrations.behaviour import (
     ISSUER,
     READ_WRITE,
     REFUSED,
+    UNDECIDABLE,
     UNSCOPED,
     bearer,
     fragments,
@@ -485,7 +487,47 @@ def test_a_hook_says_who_the_user_is(ask: Ask, configured: Configured, hook: obj
         assert found.header("www-authenticate") == DENIED.challenge
 
 
+@dataclasses.dataclass
+class Account:
+    is_active: bool
+
+
+def test_a_user_who_was_deactivated_stays_out(ask: Ask, configured: Configured) -> None:
+    from django.contrib.auth.models import AnonymousUser
+
+    for user, status in ((Account(is_active=True), 200), (Account(is_active=False), 403), (AnonymousUser(), 200)):
+        configured(TOKENGUARD={"USER": lambda token, user=user: user}, MIDDLEWARE=[GUARD], ROOT_URLCONF=routes(who))
+        assert ask("/", bearer(GOOD)).status == status
+
+
+def test_of_a_token_whose_user_is_refused_nothing_stays_with_the_request(configured: Configured) -> None:
+    from django.test import RequestFactory
+
+    configured(TOKENGUARD={"USER": user_of}, MIDDLEWARE=[GUARD])
+    request = RequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {UNSCOPED}")
+    assert TokenGuardMiddleware(who)(request).status_code == 403
+    with pytest.raises(ConfigurationError):
+        get_token(request)
+
+
 # Logs, and what refusals give away
+
+
+@pytest.mark.parametrize("of_rest_framework", [True, False], ids=["REST framework", "Django"])
+def test_an_outage_is_logged_and_not_mailed_with_each_request(
+    ask: Ask, configured: Configured, caplog: pytest.LogCaptureFixture, of_rest_framework: bool
+) -> None:
+    # What django.request logs as an error goes to ADMINS.
+    from tests.integrations.test_django.test_rest_framework import view_class
+
+    view = view_class().as_view() if of_rest_framework else whoami
+    configured(MIDDLEWARE=[] if of_rest_framework else [GUARD], ROOT_URLCONF=routes(view))
+    assert ask("/", bearer(UNDECIDABLE)).status == 503
+    records = [(record.name, record.levelname) for record in caplog.records if record.levelname != "DEBUG"]
+    assert ("tokenguard", "WARNING") in records
+    assert "django.request" not in dict(records)
+    assert ask("/", bearer(FORGED)).status == 401
+    assert ("django.request", "WARNING") in [(record.name, record.levelname) for record in caplog.records]
 
 
 @pytest.mark.parametrize("asynchronous", [True, False], ids=["async", "sync"])
