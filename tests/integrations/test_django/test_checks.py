@@ -7,6 +7,7 @@ import types
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core import checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -25,15 +26,17 @@ LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 LOCALE = "django.middleware.locale.LocaleMiddleware"
 CACHE = "django.middleware.cache.FetchFromCacheMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+REST_FRAMEWORK = "tokenguard.integrations.rest_framework"
 GOOD = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE}
 
 
 @pytest.fixture(autouse=True)
 def _project(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module `project_auth` that settings may name; and no view of other tests asks for a token."""
+    """A module `project_auth` that settings may name; no view of other tests asks for a token, with whatever."""
     module = types.ModuleType("project_auth")
     vars(module).update(validator=make_validator(), user=lambda token: None, number=1, TokenValidator=TokenValidator)
     monkeypatch.setitem(sys.modules, "project_auth", module)
+    monkeypatch.delitem(sys.modules, REST_FRAMEWORK, raising=False)
     monkeypatch.setattr(_decorators, "in_use", set())
     monkeypatch.setattr("tokenguard.integrations.django._checks.in_use", _decorators.in_use)
 
@@ -156,8 +159,6 @@ def view(request: HttpRequest) -> HttpResponse:
 
 
 def test_views_that_ask_need_somebody_who_looks(configured: Configured) -> None:
-    configured(MIDDLEWARE=[COMMON])
-    assert found() == []
     configured(MIDDLEWARE=[COMMON], ROOT_URLCONF=(path("", require_token(view)),))
     (error,) = checks.run_checks(tags=["tokenguard"])
     assert (error.id, error.msg) == (
@@ -168,6 +169,47 @@ def test_views_that_ask_need_somebody_who_looks(configured: Configured) -> None:
     for middleware in (GUARD, f"{__name__}.Ours", "tokenguard.integrations.django._middleware.TokenGuardMiddleware"):
         configured(MIDDLEWARE=[COMMON, middleware])
         assert found() == []
+
+
+def test_that_nobody_looks_and_no_view_asks_means_that_all_are_open(configured: Configured) -> None:
+    configured(MIDDLEWARE=[COMMON])
+    (error,) = checks.run_checks(tags=["tokenguard"])
+    assert (error.id, error.msg) == ("tokenguard.E002", "Nothing looks for tokens: all views are open.")
+    assert error.hint == f"Add {GUARD!r} to MIDDLEWARE."
+
+
+def test_views_of_rest_framework_do_without_the_middleware(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, REST_FRAMEWORK, types.ModuleType(REST_FRAMEWORK))
+    configured(TOKENGUARD=GOOD, MIDDLEWARE=[COMMON])
+    assert found() == []
+    configured(ROOT_URLCONF=(path("", require_token(view)),))  # it may be a method of such a view
+    (warning,) = checks.run_checks(tags=["tokenguard"])
+    assert (warning.id, warning.is_serious()) == ("tokenguard.W003", False)
+    assert warning.hint.startswith(f"Add {GUARD!r} to MIDDLEWARE. Methods of views of REST framework")
+    for required in (True, False):  # which only the middleware looks at
+        configured(TOKENGUARD={**GOOD, "REQUIRED": required})
+        assert found() == ["tokenguard.E005"]
+    configured(MIDDLEWARE=[GUARD])
+    assert found() == []
+
+
+def test_that_tokens_may_open_the_admin_is_said_before_it_is_deployed(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deployed() -> list[str]:
+        return [str(message.id) for message in checks.run_checks(tags=["tokenguard"], include_deployment_checks=True)]
+
+    with_user = {**GOOD, "USER": "project_auth.user"}
+    configured(TOKENGUARD=with_user)
+    assert deployed() == []
+    monkeypatch.setattr(apps, "is_installed", lambda name: name == "django.contrib.admin")
+    assert (deployed(), found()) == (["tokenguard.W004"], [])
+    configured(TOKENGUARD=GOOD)
+    assert deployed() == []
+    configured(TOKENGUARD=with_user, MIDDLEWARE=[COMMON])
+    assert deployed() == ["tokenguard.E002"]
 
 
 def test_views_are_found_before_anybody_has_asked_for_them(
@@ -184,7 +226,7 @@ def test_views_are_found_before_anybody_has_asked_for_them(
 
 
 def test_a_project_without_urls_is_fine(configured: Configured) -> None:
-    configured(MIDDLEWARE=[], ROOT_URLCONF=None)
+    configured(ROOT_URLCONF=None)
     assert found() == []
 
 
@@ -207,7 +249,7 @@ def test_a_project_without_urls_is_fine(configured: Configured) -> None:
         ([LOCALE, GUARD], False, []),
         ([GUARD, LOCALE], False, ["tokenguard.W002"]),
         ([GUARD, "no.such.middleware"], False, []),
-        ([CACHE, AUTHENTICATION], True, []),
+        ([CACHE, AUTHENTICATION], True, ["tokenguard.E002"]),
     ],
     ids=lambda value: ",".join(str(part).rpartition(".")[2] for part in value) if isinstance(value, list) else None,
 )
@@ -229,8 +271,6 @@ def test_order_is_judged_where_the_settings_are_no_mapping(configured: Configure
 
 
 def test_the_app_does_without_drf_spectacular(monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.apps import apps
-
     monkeypatch.setattr(apps, "is_installed", lambda name: False)
     monkeypatch.setitem(sys.modules, "drf_spectacular.extensions", None)
     apps.get_app_config("tokenguard").ready()

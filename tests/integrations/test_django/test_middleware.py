@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import AsyncToSync, SyncToAsync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -254,6 +254,62 @@ def test_in_an_async_stack_a_request_does_not_leave_its_thread(configured: Confi
     assert all(map(iscoroutinefunction, handler._view_middleware))
     assert ask_asgi("/", bearer("x")).status == 200
     assert threads == [threading.main_thread()] * 2
+
+
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+SYNC_ONLY = f"{HERE}.SyncOnly"
+
+
+@pytest.mark.parametrize("view", [open_view, open_view_async, whoami, whoami_async], ids=lambda view: view.__name__)
+@pytest.mark.parametrize(
+    ("before", "behind", "more"),
+    [
+        ([], [], 0),
+        ([COMMON, CSRF], [], 0),
+        ([COMMON], [CSRF], 0),
+        ([SYNC_ONLY], [], 0),
+        ([SYNC_ONLY], [COMMON, CSRF], 0),
+        # Between us and the view all is sync then, and so are we, but `process_view` is called from the event loop.
+        ([], [SYNC_ONLY], 1),
+        ([SYNC_ONLY], [CSRF, SYNC_ONLY], 1),
+    ],
+    ids=lambda value: ",".join(name.rpartition(".")[2] for name in value) or "nothing" if type(value) is list else None,
+)
+def test_it_adds_no_thread_hop_to_a_stack(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch, view: Any, before: Any, behind: Any, more: int
+) -> None:
+    hops: list[str] = []
+
+    def counted(kind: type[Any]) -> Callable[..., Any]:
+        call = kind.__call__
+
+        def count(self: Any, *args: Any, **kwargs: Any) -> Any:
+            hops.append(kind.__name__)
+            return call(self, *args, **kwargs)
+
+        return count
+
+    for kind in (SyncToAsync, AsyncToSync):
+        monkeypatch.setattr(kind, "__call__", counted(kind))
+
+    def count(ask: Ask, guard: list[str]) -> int:
+        configured(MIDDLEWARE=[*before, *guard, *behind], ROOT_URLCONF=routes(as_if_looked_at(view)))
+        hops.clear()
+        assert ask("/", bearer(GOOD)).status == 200
+        return len(hops)
+
+    assert count(ask_asgi, [GUARD]) - count(ask_asgi, []) == more
+    assert count(ask_wsgi, [GUARD]) - count(ask_wsgi, []) == 0
+
+
+def as_if_looked_at(view: Any) -> Any:
+    """A view that answers without the middleware too, of the same kind and as public."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    asked = _as_async(answer) if iscoroutinefunction(view) else answer
+    return public(asked) if view in (open_view, open_view_async) else asked
 
 
 def test_in_a_sync_stack_nothing_is_async(configured: Configured) -> None:

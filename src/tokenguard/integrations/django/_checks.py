@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from django import conf  # whose `settings` nobody may look at before they are there, doctest neither
+from django.apps import apps
 from django.core import checks
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
@@ -16,6 +18,7 @@ from ._decorators import in_use
 from ._settings import configuration
 
 _OURS = "tokenguard.integrations.django.TokenGuardMiddleware"
+_REST_FRAMEWORK = "tokenguard.integrations.rest_framework"
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 _LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 _LOCALE = "django.middleware.locale.LocaleMiddleware"
@@ -32,13 +35,32 @@ def settings_make_sense(**_: Any) -> list[checks.CheckMessage]:
 
 
 def somebody_looks(**_: Any) -> list[checks.CheckMessage]:
-    """Whether the middleware is there, where views ask for tokens."""
+    """Whether the middleware is there, or REST framework, whose views with TokenAuthentication do without."""
     if getattr(conf.settings, "ROOT_URLCONF", None):
-        get_resolver().check()  # which imports the views
-    if not in_use or _OURS in _positions():
+        get_resolver().check()  # which imports the views, and so whatever they ask with
+    if _OURS in _positions():
         return []
-    message = f"Views in {', '.join(sorted(in_use))} ask for tokens, and nothing looks for one: they answer 500."
-    return [checks.Error(message, hint=f"Add {_OURS!r} to MIDDLEWARE.", id="tokenguard.E002")]
+    asking = f"Views in {', '.join(sorted(in_use))} ask for tokens, and nothing looks for one: they answer 500."
+    hint = f"Add {_OURS!r} to MIDDLEWARE."
+    if _REST_FRAMEWORK not in sys.modules:
+        message = asking if in_use else "Nothing looks for tokens: all views are open."
+        return [checks.Error(message, hint=hint, id="tokenguard.E002")]
+    if "REQUIRED" in _said():
+        message = "TOKENGUARD['REQUIRED'] is TokenGuardMiddleware's, which is not there: it requires nothing."
+        return [checks.Error(message, hint=f"{hint} Or leave REQUIRED out.", id="tokenguard.E005")]
+    if in_use:
+        hint += " Methods of views of REST framework with TokenAuthentication do without."
+        return [checks.Warning(asking, hint=hint, id="tokenguard.W003")]
+    return []
+
+
+def tokens_open_no_admin(**_: Any) -> list[checks.CheckMessage]:
+    """Whether USER says who is staff. Only `manage.py check --deploy` asks: it cannot know what USER returns."""
+    if _said().get("USER") is None or _OURS not in _positions() or not apps.is_installed("django.contrib.admin"):
+        return []
+    message = "TOKENGUARD['USER'] makes request.user of any valid token, and the admin asks for no scopes."
+    hint = "Let USER return nobody who is staff, and then silence this."
+    return [checks.Warning(message, hint=hint, id="tokenguard.W004")]
 
 
 def middleware_is_in_order(**_: Any) -> list[checks.CheckMessage]:
@@ -48,10 +70,9 @@ def middleware_is_in_order(**_: Any) -> list[checks.CheckMessage]:
 
 def _disorder(positions: dict[str, int]) -> Iterator[checks.CheckMessage]:
     ours = positions.get(_OURS)
-    said = getattr(conf.settings, "TOKENGUARD", None)
-    if ours is None or not isinstance(said, Mapping):
+    if ours is None:
         return
-    has_user = said.get("USER") is not None
+    has_user = _said().get("USER") is not None
     if has_user and positions.get(_AUTHENTICATION, ours) > ours:
         yield checks.Error(
             "AuthenticationMiddleware stands behind TokenGuardMiddleware: it replaces the request.user that USER made.",
@@ -77,6 +98,11 @@ def _disorder(positions: dict[str, int]) -> Iterator[checks.CheckMessage]:
             hint="In MIDDLEWARE, move TokenGuardMiddleware behind it.",
             id="tokenguard.W002",
         )
+
+
+def _said() -> Mapping[str, Any]:
+    said = getattr(conf.settings, "TOKENGUARD", None)
+    return said if isinstance(said, Mapping) else {}
 
 
 def _positions() -> dict[str, int]:

@@ -148,13 +148,13 @@ def _require_view(view: Any) -> None:
             f"{_name(view)} is no view: of a class decorate its methods, or the class with "
             '@method_decorator(require_token, name="dispatch")'
         )
-    innermost = inspect.unwrap(view)
-    (_require_function if inspect.isfunction(innermost) else _require_response)(innermost)
-
-
-def _require_response(view: Any) -> None:
     if inspect.isgeneratorfunction(view) or inspect.isasyncgenfunction(view):
         raise ConfigurationError(f"{_name(view)} is a generator: a view returns a response")
+    innermost = inspect.unwrap(view)
+    (_require_function if inspect.isfunction(innermost) else _require_parameter)(innermost)
+
+
+def _require_parameter(view: Any) -> None:
     kinds = {parameter.kind for parameter in inspect.signature(view).parameters.values()}
     if not kinds & {
         inspect.Parameter.POSITIONAL_ONLY,
@@ -164,7 +164,7 @@ def _require_response(view: Any) -> None:
         raise ConfigurationError(f"{_name(view)} must take the request to be guarded: def {_name(view)}(request)")
 
 
-_require_function = functools.lru_cache(maxsize=1024)(_require_response)  # `method_decorator` decorates on every call
+_require_function = functools.lru_cache(maxsize=1024)(_require_parameter)  # `method_decorator` decorates on every call
 
 
 def _name(view: Any) -> str:

@@ -18,5 +18,6 @@ class TokenGuardConfig(AppConfig):
     def ready(self) -> None:
         for check in (_checks.settings_make_sense, _checks.somebody_looks, _checks.middleware_is_in_order):
             checks.register(check, "tokenguard")
+        checks.register(_checks.tokens_open_no_admin, "tokenguard", deploy=True)
         if apps.is_installed("drf_spectacular"):
             _spectacular.describe()
