@@ -54,7 +54,7 @@ async def faulty_user_async(token: AccessToken) -> None:
 def absent_user(token: AccessToken) -> None: ...
 
 
-def faulty_select(token: bytes) -> str:
+def faulty_select(token: str) -> str:
     wanted = "a variable of the selection"
     raise Fault(wanted)
 
