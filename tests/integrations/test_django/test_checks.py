@@ -34,7 +34,13 @@ GOOD = {"ISSUER": ISSUER, "AUDIENCE": AUDIENCE}
 def _project(monkeypatch: pytest.MonkeyPatch) -> None:
     """A module `project_auth` that settings may name; no view of other tests asks for a token, with whatever."""
     module = types.ModuleType("project_auth")
-    vars(module).update(validator=make_validator(), user=lambda token: None, number=1, TokenValidator=TokenValidator)
+    vars(module).update(
+        validator=make_validator(),
+        user=lambda token: None,
+        issuer_of=lambda request: None,
+        number=1,
+        TokenValidator=TokenValidator,
+    )
     monkeypatch.setitem(sys.modules, "project_auth", module)
     monkeypatch.delitem(sys.modules, REST_FRAMEWORK, raising=False)
     monkeypatch.setattr(_decorators, "in_use", set())
@@ -58,7 +64,7 @@ class Ours(TokenGuardMiddleware):
     [
         GOOD,
         {**GOOD, "REQUIRED": False, "LEEWAY": 5, "USER": "project_auth.user"},
-        {"VALIDATOR": "project_auth.validator"},
+        {"VALIDATOR": "project_auth.validator", "ISSUER_OF": "project_auth.issuer_of"},
         {"VALIDATOR": make_validator(), "REQUIRED": True, "USER": None},
     ],
     ids=["options", "more options", "path", "object"],
@@ -67,6 +73,9 @@ def test_settings_that_make_sense_are_not_mentioned(configured: Configured, said
     configured(TOKENGUARD=said)
     assert found() == []
     assert isinstance(configuration().validator, TokenValidator)
+
+
+async def issuer_of_async(request: HttpRequest) -> None: ...
 
 
 WRONG: tuple[tuple[Any, str], ...] = (
@@ -80,7 +89,7 @@ WRONG: tuple[tuple[Any, str], ...] = (
     ({**GOOD, "LEEWAI": 5}, r"TOKENGUARD\['LEEWAI'\] is no setting: did you mean 'LEEWAY'\?"),
     ({**GOOD, "required": False}, r"'required'\] is no setting: did you mean 'REQUIRED'\?"),
     ({"VALIDATER": "project_auth.validator"}, r"did you mean 'VALIDATOR'\?"),
-    ({**GOOD, "&": 1}, r"TOKENGUARD\['&'\] is no setting: choose from VALIDATOR, REQUIRED, USER, ISSUER"),
+    ({**GOOD, "&": 1}, r"TOKENGUARD\['&'\] is no setting: choose from VALIDATOR, REQUIRED, USER, ISSUER_OF, ISSUER, "),
     ({**GOOD, 7: 1}, r"TOKENGUARD\[7\] is no setting: choose from"),
     ({**GOOD, "VALIDATOR": "project_auth.validator"}, r"VALIDATOR.* has these of its own: ISSUER, AUDIENCE; keep"),
     ({**GOOD, "REQUIRED": 0}, r"TOKENGUARD\['REQUIRED'\] is 0: True or False"),
@@ -95,6 +104,13 @@ WRONG: tuple[tuple[Any, str], ...] = (
         r"TOKENGUARD\['USER'\] is of type int: name a function from an AccessToken",
     ),
     ({**GOOD, "USER": AccessToken}, "name a function"),
+    (
+        {**GOOD, "ISSUER_OF": "project_auth.number"},
+        r"TOKENGUARD\['ISSUER_OF'\] is of type int: name a function from a request",
+    ),
+    ({**GOOD, "ISSUER_OF": AccessToken}, "is the class AccessToken: name a function from a request"),
+    ({**GOOD, "ISSUER_OF": issuer_of_async}, r"TOKENGUARD\['ISSUER_OF'\] is async: name a plain function"),
+    ({**GOOD, "ISSUER_OF": "project_auth.nobody"}, r"TOKENGUARD\['ISSUER_OF'\] is .* cannot be imported"),
     ({**GOOD, "USER": "project_auth.nobody"}, r"TOKENGUARD\['USER'\] is .* cannot be imported"),
 )
 

@@ -260,7 +260,8 @@ CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 SYNC_ONLY = f"{HERE}.SyncOnly"
 
 
-@pytest.mark.parametrize("view", [open_view, open_view_async, whoami, whoami_async], ids=lambda view: view.__name__)
+@pytest.mark.parametrize("asynchronous", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize("is_public", [True, False], ids=["public", "not public"])
 @pytest.mark.parametrize(
     ("before", "behind", "more"),
     [
@@ -276,9 +277,20 @@ SYNC_ONLY = f"{HERE}.SyncOnly"
     ids=lambda value: ",".join(name.rpartition(".")[2] for name in value) or "nothing" if type(value) is list else None,
 )
 def test_it_adds_no_thread_hop_to_a_stack(
-    configured: Configured, monkeypatch: pytest.MonkeyPatch, view: Any, before: Any, behind: Any, more: int
+    configured: Configured,
+    monkeypatch: pytest.MonkeyPatch,
+    asynchronous: bool,
+    is_public: bool,
+    before: Any,
+    behind: Any,
+    more: int,
 ) -> None:
     hops: list[str] = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    view = _as_async(answer) if asynchronous else answer
 
     def counted(kind: type[Any]) -> Callable[..., Any]:
         call = kind.__call__
@@ -293,23 +305,13 @@ def test_it_adds_no_thread_hop_to_a_stack(
         monkeypatch.setattr(kind, "__call__", counted(kind))
 
     def count(ask: Ask, guard: list[str]) -> int:
-        configured(MIDDLEWARE=[*before, *guard, *behind], ROOT_URLCONF=routes(as_if_looked_at(view)))
+        configured(MIDDLEWARE=[*before, *guard, *behind], ROOT_URLCONF=routes(public(view) if is_public else view))
         hops.clear()
         assert ask("/", bearer(GOOD)).status == 200
         return len(hops)
 
     assert count(ask_asgi, [GUARD]) - count(ask_asgi, []) == more
     assert count(ask_wsgi, [GUARD]) - count(ask_wsgi, []) == 0
-
-
-def as_if_looked_at(view: Any) -> Any:
-    """A view that answers without the middleware too, of the same kind and as public."""
-
-    def answer(request: HttpRequest) -> HttpResponse:
-        return HttpResponse()
-
-    asked = _as_async(answer) if iscoroutinefunction(view) else answer
-    return public(asked) if view in (open_view, open_view_async) else asked
 
 
 def test_in_a_sync_stack_nothing_is_async(configured: Configured) -> None:
@@ -491,6 +493,33 @@ def test_the_cache_middleware_keeps_callers_apart(ask: Ask, cached: Configured) 
     ] * 2
     assert ran == ["view"] * 2
     assert ask("/").status == 401
+
+
+# Tenants
+
+
+def issuer_of(request: HttpRequest) -> str | None:
+    return {"acme.example.com": ISSUER, "globex.example.com": "https://globex.example.com"}.get(request.get_host())
+
+
+@EITHER_KIND
+@pytest.mark.parametrize("of_rest_framework", [True, False], ids=["REST framework", "Django"])
+def test_a_token_of_one_tenant_is_nobodys_at_anothers_address(
+    ask: Ask, configured: Configured, view: Any, of_rest_framework: bool
+) -> None:
+    from tests.integrations.test_django.test_rest_framework import view_class
+
+    configured(
+        TOKENGUARD={"ISSUER_OF": issuer_of},
+        MIDDLEWARE=[] if of_rest_framework else [GUARD],
+        ROOT_URLCONF=routes(view_class().as_view() if of_rest_framework else view),
+    )
+    for host, status in ((b"acme", 200), (b"globex", 401), (b"nobody", 401)):
+        found = ask("/", ((b"Host", host + b".example.com"), *bearer(GOOD)))
+        assert (found.status, found.header("www-authenticate")) == (
+            status,
+            INVALID.challenge if status == 401 else None,
+        )
 
 
 # request.user

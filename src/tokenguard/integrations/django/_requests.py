@@ -13,7 +13,7 @@ from ..._text import for_log
 from ...errors import AccessDenied, RequestRefused
 from ...token import AccessToken
 from ...validator import TokenValidator
-from .._common import Verdict, answer, credentials, name_and_log
+from .._common import Verdict, answer, bind, credentials, name_and_log
 from ..wsgi import authorization
 from ._reports import hide_token
 from ._settings import Configuration
@@ -30,6 +30,7 @@ def look(request: HttpRequest, configured: Configuration, *, required: bool) -> 
     with _judging(request, configured.validator):
         raw = credentials(authorization(request.META), configured.validator, required=required)
         token = None if raw is None else configured.validator.validate(raw)
+        _bind(request, configured, token)
         if token is not None and configured.user is not None:
             _set_user(request, token, configured.user(token))
         record(request, token, configured.validator)
@@ -40,6 +41,7 @@ async def look_async(request: HttpRequest, configured: Configuration, *, require
     with _judging(request, configured.validator):
         raw = credentials(authorization(request.META), configured.validator, required=required)
         token = None if raw is None else await configured.validator.validate_async(raw)
+        _bind(request, configured, token)
         if token is not None and configured.user_async is not None:
             _set_user(request, token, await configured.user_async(token))
         record(request, token, configured.validator)
@@ -85,6 +87,11 @@ def _judging(request: HttpRequest, validator: TokenValidator) -> Iterator[None]:
         if isinstance(error, RequestRefused):
             name_and_log(error, Verdict(None, validator))
         raise
+
+
+def _bind(request: HttpRequest, configured: Configuration, token: AccessToken | None) -> None:
+    if token is not None and configured.issuer_of is not None:
+        bind(token, configured.issuer_of(request), configured.validator)
 
 
 def _set_user(request: HttpRequest, token: AccessToken, user: Any) -> None:
