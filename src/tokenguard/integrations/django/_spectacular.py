@@ -19,7 +19,7 @@ def describe() -> None:
             return {"type": "http", "scheme": "bearer"}
 
         def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
-            from ..rest_framework import scopes_of
+            from ..rest_framework._authentication import scopes_of
 
             # OpenAPI 3.0 wants nothing named for a scheme of this type, 3.1 lets it.
             silent = spectacular_settings.OAS_VERSION.startswith("3.0")
