@@ -286,6 +286,21 @@ def test_order_is_judged_where_the_settings_are_no_mapping(configured: Configure
     assert found() == ["tokenguard.E001"]
 
 
+def test_whom_rest_framework_asks_first_is_mentioned(configured: Configured) -> None:
+    ours, session = f"{REST_FRAMEWORK}.TokenAuthentication", "rest_framework.authentication.SessionAuthentication"
+    for classes, expected in (
+        ([ours, session], []),
+        ((ours,), []),
+        ([session], []),
+        ([session, ours], ["tokenguard.W005"]),
+        ((session, ours), ["tokenguard.W005"]),
+    ):
+        configured(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": classes})
+        assert found() == expected
+    configured(REST_FRAMEWORK=None)
+    assert found() == []
+
+
 def test_the_app_does_without_drf_spectacular(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apps, "is_installed", lambda name: False)
     monkeypatch.setitem(sys.modules, "drf_spectacular.extensions", None)

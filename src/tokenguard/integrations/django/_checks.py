@@ -68,6 +68,18 @@ def middleware_is_in_order(**_: Any) -> list[checks.CheckMessage]:
     return list(_disorder(_positions()))
 
 
+def token_authentication_is_first(**_: Any) -> list[checks.CheckMessage]:
+    """Whether REST framework asks our class what a 401 is to say: it asks the first one."""
+    said = getattr(conf.settings, "REST_FRAMEWORK", None) or {}
+    if f"{_REST_FRAMEWORK}.TokenAuthentication" not in tuple(said.get("DEFAULT_AUTHENTICATION_CLASSES", ()))[1:]:
+        return []
+    message = (
+        "TokenAuthentication is not the first: REST framework answers in another's words, and 403 in place of 401."
+    )
+    hint = "Put it first in DEFAULT_AUTHENTICATION_CLASSES."
+    return [checks.Warning(message, hint=hint, id="tokenguard.W005")]
+
+
 def _disorder(positions: dict[str, int]) -> Iterator[checks.CheckMessage]:
     ours = positions.get(_OURS)
     if ours is None:
