@@ -24,6 +24,7 @@ from tokenguard.integrations.django._settings import configuration
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 LOCALE = "django.middleware.locale.LocaleMiddleware"
+CORS = "corsheaders.middleware.CorsMiddleware"
 CACHE = "django.middleware.cache.FetchFromCacheMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 REST_FRAMEWORK = "tokenguard.integrations.rest_framework"
@@ -264,6 +265,8 @@ def test_a_project_without_urls_is_fine(configured: Configured) -> None:
         ([AUTHENTICATION, GUARD, LOGIN_REQUIRED], False, ["tokenguard.W001"]),
         ([LOCALE, GUARD], False, []),
         ([GUARD, LOCALE], False, ["tokenguard.W002"]),
+        ([CORS, GUARD], False, []),
+        ([GUARD, CORS], False, ["tokenguard.W006"]),
         ([GUARD, "no.such.middleware"], False, []),
         ([CACHE, AUTHENTICATION], True, ["tokenguard.E002"]),
     ],
@@ -279,6 +282,11 @@ def test_order_is_mentioned_where_it_matters(
     for message in checks.run_checks(tags=["tokenguard"]):
         assert message.hint
         assert message.is_serious() is str(message.id).startswith("tokenguard.E")
+
+
+def test_preflights_without_a_token_pass_where_it_is_optional(configured: Configured) -> None:
+    configured(TOKENGUARD={**GOOD, "REQUIRED": False}, MIDDLEWARE=[GUARD, CORS])
+    assert found() == []
 
 
 def test_order_is_judged_where_the_settings_are_no_mapping(configured: Configured) -> None:

@@ -22,6 +22,7 @@ _REST_FRAMEWORK = "tokenguard.integrations.rest_framework"
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 _LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 _LOCALE = "django.middleware.locale.LocaleMiddleware"
+_CORS = "corsheaders.middleware.CorsMiddleware"
 _CACHE = "django.middleware.cache.FetchFromCacheMiddleware"
 
 
@@ -102,6 +103,12 @@ def _disorder(positions: dict[str, int]) -> Iterator[checks.CheckMessage]:
             "LoginRequiredMiddleware sends requests with a token to the login page: a token makes no request.user.",
             hint='Name a function in TOKENGUARD["USER"], or put @login_not_required on views that ask for a token.',
             id="tokenguard.W001",
+        )
+    if positions.get(_CORS, ours) > ours and _said().get("REQUIRED", True):
+        yield checks.Warning(
+            "CorsMiddleware stands behind TokenGuardMiddleware, which refuses preflights: they carry no token.",
+            hint="In MIDDLEWARE, move TokenGuardMiddleware behind it.",
+            id="tokenguard.W006",
         )
     if positions.get(_LOCALE, ours) > ours:
         yield checks.Warning(

@@ -76,6 +76,8 @@ def public(view: F) -> F:
     _require_view(view)
     if hasattr(view, _ASKS):
         raise ConfigurationError(f"{_name(view)} asks for a token and cannot be public too")
+    if inspect.ismethod(view):  # which can have no attribute of its own
+        view = cast(F, functools.partial(view))
     setattr(view, PUBLIC, True)
     return view
 
