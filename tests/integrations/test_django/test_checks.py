@@ -309,6 +309,26 @@ def test_whom_rest_framework_asks_first_is_mentioned(configured: Configured) -> 
     assert found() == []
 
 
+@pytest.mark.parametrize(
+    ("version", "mixed_up"),
+    [
+        ((5, 2, 14, "final", 0), True),
+        ((5, 2, 15, "final", 0), False),
+        ((6, 0, 0, "final", 0), True),
+        ((6, 0, 5, "final", 0), True),
+        ((6, 0, 6, "final", 0), False),
+        ((6, 1, 0, "alpha", 1), False),
+    ],
+    ids=lambda value: ".".join(map(str, value[:3])) if isinstance(value, tuple) else None,
+)
+def test_a_django_that_mixes_cached_pages_up_is_mentioned(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch, version: tuple[Any, ...], mixed_up: bool
+) -> None:
+    configured(TOKENGUARD=GOOD)
+    monkeypatch.setattr("django.VERSION", version)
+    assert found() == (["tokenguard.W007"] if mixed_up else [])
+
+
 def test_the_app_does_without_drf_spectacular(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apps, "is_installed", lambda name: False)
     monkeypatch.setitem(sys.modules, "drf_spectacular.extensions", None)

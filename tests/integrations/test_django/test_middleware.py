@@ -483,6 +483,24 @@ def test_a_cached_page_is_served_to_its_own_caller_only(ask: Ask, cached: Config
     assert [ask("/").status, ask("/", bearer(UNSCOPED)).status, ask("/", bearer(FORGED)).status] == [401, 403, 401]
 
 
+@pytest.mark.parametrize(
+    "decorators",
+    [[cache_page(60)], [cache_page(60), require_token], [require_token, cache_page(60)]],
+    ids=["below the middleware", "below a decorator", "above a decorator"],
+)
+def test_a_cached_page_is_its_callers_wherever_the_cache_stands(
+    ask: Ask, cached: Configured, decorators: list[Callable[..., Any]]
+) -> None:
+    view: Any = whoami
+    for decorate in decorators:
+        view = decorate(view)
+    for required in (True, False):
+        cached(TOKENGUARD={"REQUIRED": required}, ROOT_URLCONF=routes(view))
+        for _ in range(2):
+            bodies = [ask("/", bearer(token)).body for token in (GOOD, READ_WRITE, ADMIN)]
+            assert bodies == [b"user-1", b"user-2", b"admin-1"]
+
+
 def test_the_cache_middleware_keeps_callers_apart(ask: Ask, cached: Configured) -> None:
     before, behind = (f"django.middleware.cache.{name}CacheMiddleware" for name in ("Update", "FetchFrom"))
     cached(MIDDLEWARE=[before, GUARD, behind], ROOT_URLCONF=routes(whoami))

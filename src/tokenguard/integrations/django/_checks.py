@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import django
 from django import conf  # whose `settings` nobody may look at before they are there, doctest neither
 from django.apps import apps
 from django.core import checks
@@ -79,6 +80,14 @@ def token_authentication_is_first(**_: Any) -> list[checks.CheckMessage]:
     )
     hint = "Put it first in DEFAULT_AUTHENTICATION_CLASSES."
     return [checks.Warning(message, hint=hint, id="tokenguard.W005")]
+
+
+def cached_pages_are_kept_apart(**_: Any) -> list[checks.CheckMessage]:
+    """Whether `cache_page` looks at `Authorization`. Our `Vary` comes too late for it where it stands below us."""
+    if (5, 2, 15) <= django.VERSION < (6, 0) or django.VERSION >= (6, 0, 6):
+        return []
+    message = "In this version of Django, cache_page below a check for tokens serves one caller's page to another."
+    return [checks.Warning(message, hint="Update to Django 5.2.15, 6.0.6 or later.", id="tokenguard.W007")]
 
 
 def _disorder(positions: dict[str, int]) -> Iterator[checks.CheckMessage]:

@@ -21,6 +21,7 @@ class TokenGuardConfig(AppConfig):
             _checks.somebody_looks,
             _checks.middleware_is_in_order,
             _checks.token_authentication_is_first,
+            _checks.cached_pages_are_kept_apart,
         ):
             checks.register(check, "tokenguard")
         checks.register(_checks.tokens_open_no_admin, "tokenguard", deploy=True)
