@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from asgiref.sync import iscoroutinefunction
+from django.contrib.auth.decorators import login_not_required, login_required, permission_required
+from django.db.transaction import atomic, non_atomic_requests
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views import View
-from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.cache import cache_control, cache_page, never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.gzip import gzip_page
@@ -123,6 +126,20 @@ def test_partials_are_views_too(view: AnyView, ask: Ask, configured: Configured)
         assert ask("/").status == 401
 
 
+def test_a_bound_method_is_public_where_it_is_declared_so(answers: Answers) -> None:
+    class Site:
+        def page(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("page")
+
+        async def async_page(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("page")
+
+    for page in (Site().page, Site().async_page):
+        assert answers(page, None, required=True) == [401]
+        assert answers(public(page), None, FORGED, required=True) == [200, 200]
+        assert answers(require_token(page), None, GOOD) == [401, 200]
+
+
 def test_callable_objects_are_views_too(answers: Answers) -> None:
     @dataclass
     class Page:
@@ -154,6 +171,9 @@ DJANGOS: dict[str, Any] = {
     "gzip_page": gzip_page,
     "sensitive_post_parameters": sensitive_post_parameters(),
     "sensitive_variables": sensitive_variables(),
+    "cache_page": cache_page(60),
+    "non_atomic_requests": non_atomic_requests,
+    "xframe_options_deny": xframe_options_deny,
     "condition": condition(etag_func=lambda *_, **__: '"tag"'),
 }
 
@@ -170,6 +190,98 @@ def test_the_check_runs_on_either_side_of_djangos_decorators(
         assert (found.status, found.body) == (200, b"user-1")
         assert "Authorization" in (found.header("vary") or "")
         assert getattr(decorated, "csrf_exempt", False) is (theirs is csrf_exempt)
+
+
+@dataclass
+class Account:
+    is_active = is_authenticated = True
+
+    def has_perms(self, names: Any) -> bool:
+        return True
+
+    async def ahas_perms(self, names: Any) -> bool:
+        return True
+
+
+class OfSessions:
+    """As AuthenticationMiddleware, for somebody without a session."""
+
+    def __init__(self, get_response: AnyView) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        from django.contrib.auth.models import AnonymousUser
+
+        request.user = AnonymousUser()
+
+        async def auser() -> object:
+            return request.user
+
+        request.auser = auser
+        response: HttpResponse = self.get_response(request)
+        return response
+
+
+@EITHER_KIND
+@pytest.mark.parametrize("theirs", [login_required, permission_required("auth.view_user")], ids=["login", "permission"])
+def test_a_view_that_asks_for_a_user_too_is_reached_by_a_token_that_says_who(
+    theirs: Any, view: AnyView, ask: Ask, configured: Configured
+) -> None:
+    ours = require_scopes("read:users")
+    for user, outcome in ((None, 302), (lambda token: Account(), 200)):
+        for decorated, refused in ((ours(theirs(_anew(view))), 401), (theirs(ours(_anew(view))), 302)):
+            configured(
+                TOKENGUARD={"REQUIRED": False, "USER": user},
+                MIDDLEWARE=[f"{__name__}.OfSessions", GUARD],
+                ROOT_URLCONF=(path("", decorated),),
+            )
+            assert [ask("/").status, ask("/", bearer(FORGED)).status] == [refused, 401]
+            assert ask("/", bearer(GOOD)).status == outcome
+
+
+LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+
+
+@EITHER_KIND
+def test_a_view_stands_beside_pages_that_need_a_login(view: AnyView, ask: Ask, configured: Configured) -> None:
+    page, users = _anew(view), login_not_required(require_token(_anew(view)))
+    for middleware in ([GUARD, LOGIN_REQUIRED], [LOGIN_REQUIRED, GUARD]):
+        configured(
+            TOKENGUARD={"REQUIRED": False},
+            MIDDLEWARE=[f"{__name__}.OfSessions", *middleware],
+            ROOT_URLCONF=(path("users", users), path("page", page)),
+        )
+        assert [ask("/users").status, ask("/users", bearer(GOOD)).status] == [401, 200]
+        assert [ask("/page").status, ask("/page", bearer(GOOD)).status, ask("/page", bearer(FORGED)).status] == [
+            302,
+            302,
+            401,
+        ]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_transaction_is_begun_on_either_side(answers: Answers) -> None:
+    for decorated in (atomic(require_token(_anew(sync_view))), require_token(atomic(_anew(sync_view)))):
+        assert answers(decorated, GOOD, FORGED, None) == [200, 401, 401]
+
+
+def test_a_decorator_may_make_a_view_of_a_generator(answers: Answers, ask: Ask) -> None:
+    ran: list[str] = []
+
+    def rows(request: HttpRequest) -> Iterator[bytes]:
+        ran.append("rows")
+        yield b"row"
+
+    def streaming(generate: Callable[..., Iterator[bytes]]) -> AnyView:
+        @functools.wraps(generate)
+        def view(request: HttpRequest) -> HttpResponse:
+            return HttpResponse(b"".join(generate(request)))
+
+        return view
+
+    assert answers(require_token(csrf_exempt(streaming(rows))), None, FORGED) == [401, 401]
+    assert ran == []
+    assert ask("/", bearer(GOOD)).body == b"row"
 
 
 def _anew(view: AnyView) -> AnyView:
@@ -306,7 +418,6 @@ class _Stray:
 UNFIT: tuple[tuple[Any, str], ...] = (
     (_generator, "is a generator: a view returns a response"),
     (_async_generator, "is a generator"),
-    (csrf_exempt(_generator), "is a generator"),
     (functools.partial(_generator), "is a generator"),
     (SyncPage, r'SyncPage is no view: .*method_decorator\(require_token, name="dispatch"\)'),
     (vars(_Stray)["static"], "is no view"),

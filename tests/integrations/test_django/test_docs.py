@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core import checks
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
@@ -42,8 +43,12 @@ def run(example: str, issuer: LocalIssuer | None = None) -> dict[str, Any]:
 def settings_of(example: str, issuer: LocalIssuer) -> dict[str, Any]:
     """What an example settles; of the apps none is taken away."""
     settings = {name: value for name, value in run(example, issuer).items() if name.isupper()}
-    assert set(settings.pop("INSTALLED_APPS")) <= set(project.SETTINGS["INSTALLED_APPS"])
+    assert set(settings.pop("INSTALLED_APPS")) <= {*project.SETTINGS["INSTALLED_APPS"], "django.contrib.sessions"}
     return settings
+
+
+def found_by_checks() -> list[str]:
+    return [str(message.id) for message in checks.run_checks(tags=["tokenguard"])]
 
 
 def with_scope(issuer: LocalIssuer, scope: str) -> tuple[tuple[bytes, bytes], ...]:
@@ -53,6 +58,7 @@ def with_scope(issuer: LocalIssuer, scope: str) -> tuple[tuple[bytes, bytes], ..
 def test_the_first_example_of_django(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
     settings, urls, *_ = examples("django.md")
     configured(**settings_of(settings, issuer), ROOT_URLCONF=tuple(run(urls)["urlpatterns"]))
+    assert found_by_checks() == []
     assert ask("/health").status == 200
     assert ask("/users").status == 401
     assert ask("/users", with_scope(issuer, "other")).status == 403
@@ -60,11 +66,42 @@ def test_the_first_example_of_django(ask: Ask, configured: Configured, issuer: L
 
 
 @pytest.mark.usefixtures("database")
+def test_the_example_of_a_project_that_has_pages(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
+    _, users, settings, others, *_ = examples("django.md")
+    engine = "django.contrib.sessions.backends.signed_cookies"
+    views = {view.pattern._route: view for view in (*run(users)["urlpatterns"], *run(others)["urlpatterns"])}
+    views["page"] = path("page", lambda request: HttpResponse(str(request.user)))
+    configured(SESSION_ENGINE=engine, **settings_of(settings, issuer), ROOT_URLCONF=tuple(views.values()))
+    assert found_by_checks() == []
+    good, bad = with_scope(issuer, "read:users"), bearer("bad")
+    for where, none, with_good, with_bad in (
+        ("/page", 200, 200, 401),
+        ("/nowhere", 404, 404, 401),
+        ("/users", 401, 200, 401),
+        ("/i18n", 200, 200, 200),
+        ("/i18n/private", 401, 200, 401),
+    ):
+        found = [ask(where, headers).status for headers in ((), good, bad)]
+        assert (where, found) == (where, [none, with_good, with_bad])
+
+
+def test_the_example_of_the_environment(
+    ask: Ask, configured: Configured, issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, urls, _, _, settings, *_ = examples("django.md")
+    monkeypatch.setenv("TOKENGUARD_ISSUER", issuer.url)
+    monkeypatch.setenv("TOKENGUARD_AUDIENCE", "https://api.example.com")
+    configured(TOKENGUARD=run(settings)["TOKENGUARD"], ROOT_URLCONF=tuple(run(urls)["urlpatterns"]))
+    assert ask("/users").status == 401
+    assert ask("/users", with_scope(issuer, "read:users")).status == 200
+
+
+@pytest.mark.usefixtures("database")
 def test_the_user_example(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
     def whoami(request: HttpRequest) -> HttpResponse:
         return HttpResponse(request.user.get_username())
 
-    _, _, user, _ = examples("django.md")
+    *_, user, _ = examples("django.md")
     module = types.ModuleType("example_auth")
     vars(module).update(run(user))
     sys.modules["example_auth"] = module
@@ -74,6 +111,9 @@ def test_the_user_example(ask: Ask, configured: Configured, issuer: LocalIssuer)
         assert ask("/", bearer(issuer.mint())).status == 403
         module.get_user_model().objects.create(username="user-1")
         assert ask("/", bearer(issuer.mint())).body == b"user-1"
+        for changed in ({"is_active": False}, {"is_active": True, "is_staff": True}):
+            module.get_user_model().objects.update(**changed)
+            assert ask("/", bearer(issuer.mint())).status == 403
     finally:
         del sys.modules["example_auth"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import logging
 import threading
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import AsyncToSync, SyncToAsync, iscoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -30,6 +31,7 @@ from tests.integrations.behaviour import (
     ISSUER,
     READ_WRITE,
     REFUSED,
+    UNDECIDABLE,
     UNSCOPED,
     bearer,
     fragments,
@@ -254,6 +256,64 @@ def test_in_an_async_stack_a_request_does_not_leave_its_thread(configured: Confi
     assert threads == [threading.main_thread()] * 2
 
 
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+SYNC_ONLY = f"{HERE}.SyncOnly"
+
+
+@pytest.mark.parametrize("asynchronous", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize("is_public", [True, False], ids=["public", "not public"])
+@pytest.mark.parametrize(
+    ("before", "behind", "more"),
+    [
+        ([], [], 0),
+        ([COMMON, CSRF], [], 0),
+        ([COMMON], [CSRF], 0),
+        ([SYNC_ONLY], [], 0),
+        ([SYNC_ONLY], [COMMON, CSRF], 0),
+        # Between us and the view all is sync then, and so are we, but `process_view` is called from the event loop.
+        ([], [SYNC_ONLY], 1),
+        ([SYNC_ONLY], [CSRF, SYNC_ONLY], 1),
+    ],
+    ids=lambda value: ",".join(name.rpartition(".")[2] for name in value) or "nothing" if type(value) is list else None,
+)
+def test_it_adds_no_thread_hop_to_a_stack(
+    configured: Configured,
+    monkeypatch: pytest.MonkeyPatch,
+    asynchronous: bool,
+    is_public: bool,
+    before: Any,
+    behind: Any,
+    more: int,
+) -> None:
+    hops: list[str] = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    view = _as_async(answer) if asynchronous else answer
+
+    def counted(kind: type[Any]) -> Callable[..., Any]:
+        call = kind.__call__
+
+        def count(self: Any, *args: Any, **kwargs: Any) -> Any:
+            hops.append(kind.__name__)
+            return call(self, *args, **kwargs)
+
+        return count
+
+    for kind in (SyncToAsync, AsyncToSync):
+        monkeypatch.setattr(kind, "__call__", counted(kind))
+
+    def count(ask: Ask, guard: list[str]) -> int:
+        configured(MIDDLEWARE=[*before, *guard, *behind], ROOT_URLCONF=routes(public(view) if is_public else view))
+        hops.clear()
+        assert ask("/", bearer(GOOD)).status == 200
+        return len(hops)
+
+    assert count(ask_asgi, [GUARD]) - count(ask_asgi, []) == more
+    assert count(ask_wsgi, [GUARD]) - count(ask_wsgi, []) == 0
+
+
 def test_in_a_sync_stack_nothing_is_async(configured: Configured) -> None:
     configured(MIDDLEWARE=[GUARD], ROOT_URLCONF=routes(whoami))
     handler = WSGIHandler()
@@ -423,6 +483,24 @@ def test_a_cached_page_is_served_to_its_own_caller_only(ask: Ask, cached: Config
     assert [ask("/").status, ask("/", bearer(UNSCOPED)).status, ask("/", bearer(FORGED)).status] == [401, 403, 401]
 
 
+@pytest.mark.parametrize(
+    "decorators",
+    [[cache_page(60)], [cache_page(60), require_token], [require_token, cache_page(60)]],
+    ids=["below the middleware", "below a decorator", "above a decorator"],
+)
+def test_a_cached_page_is_its_callers_wherever_the_cache_stands(
+    ask: Ask, cached: Configured, decorators: list[Callable[..., Any]]
+) -> None:
+    view: Any = whoami
+    for decorate in decorators:
+        view = decorate(view)
+    for required in (True, False):
+        cached(TOKENGUARD={"REQUIRED": required}, ROOT_URLCONF=routes(view))
+        for _ in range(2):
+            bodies = [ask("/", bearer(token)).body for token in (GOOD, READ_WRITE, ADMIN)]
+            assert bodies == [b"user-1", b"user-2", b"admin-1"]
+
+
 def test_the_cache_middleware_keeps_callers_apart(ask: Ask, cached: Configured) -> None:
     before, behind = (f"django.middleware.cache.{name}CacheMiddleware" for name in ("Update", "FetchFrom"))
     cached(MIDDLEWARE=[before, GUARD, behind], ROOT_URLCONF=routes(whoami))
@@ -433,6 +511,33 @@ def test_the_cache_middleware_keeps_callers_apart(ask: Ask, cached: Configured) 
     ] * 2
     assert ran == ["view"] * 2
     assert ask("/").status == 401
+
+
+# Tenants
+
+
+def issuer_of(request: HttpRequest) -> str | None:
+    return {"acme.example.com": ISSUER, "globex.example.com": "https://globex.example.com"}.get(request.get_host())
+
+
+@EITHER_KIND
+@pytest.mark.parametrize("of_rest_framework", [True, False], ids=["REST framework", "Django"])
+def test_a_token_of_one_tenant_is_nobodys_at_anothers_address(
+    ask: Ask, configured: Configured, view: Any, of_rest_framework: bool
+) -> None:
+    from tests.integrations.test_django.test_rest_framework import view_class
+
+    configured(
+        TOKENGUARD={"ISSUER_OF": issuer_of},
+        MIDDLEWARE=[] if of_rest_framework else [GUARD],
+        ROOT_URLCONF=routes(view_class().as_view() if of_rest_framework else view),
+    )
+    for host, status in ((b"acme", 200), (b"globex", 401), (b"nobody", 401)):
+        found = ask("/", ((b"Host", host + b".example.com"), *bearer(GOOD)))
+        assert (found.status, found.header("www-authenticate")) == (
+            status,
+            INVALID.challenge if status == 401 else None,
+        )
 
 
 # request.user
@@ -485,7 +590,47 @@ def test_a_hook_says_who_the_user_is(ask: Ask, configured: Configured, hook: obj
         assert found.header("www-authenticate") == DENIED.challenge
 
 
+@dataclasses.dataclass
+class Account:
+    is_active: bool
+
+
+def test_a_user_who_was_deactivated_stays_out(ask: Ask, configured: Configured) -> None:
+    from django.contrib.auth.models import AnonymousUser
+
+    for user, status in ((Account(is_active=True), 200), (Account(is_active=False), 403), (AnonymousUser(), 200)):
+        configured(TOKENGUARD={"USER": lambda token, user=user: user}, MIDDLEWARE=[GUARD], ROOT_URLCONF=routes(who))
+        assert ask("/", bearer(GOOD)).status == status
+
+
+def test_of_a_token_whose_user_is_refused_nothing_stays_with_the_request(configured: Configured) -> None:
+    from django.test import RequestFactory
+
+    configured(TOKENGUARD={"USER": user_of}, MIDDLEWARE=[GUARD])
+    request = RequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {UNSCOPED}")
+    assert TokenGuardMiddleware(who)(request).status_code == 403
+    with pytest.raises(ConfigurationError):
+        get_token(request)
+
+
 # Logs, and what refusals give away
+
+
+@pytest.mark.parametrize("of_rest_framework", [True, False], ids=["REST framework", "Django"])
+def test_an_outage_is_logged_and_not_mailed_with_each_request(
+    ask: Ask, configured: Configured, caplog: pytest.LogCaptureFixture, of_rest_framework: bool
+) -> None:
+    # What django.request logs as an error goes to ADMINS.
+    from tests.integrations.test_django.test_rest_framework import view_class
+
+    view = view_class().as_view() if of_rest_framework else whoami
+    configured(MIDDLEWARE=[] if of_rest_framework else [GUARD], ROOT_URLCONF=routes(view))
+    assert ask("/", bearer(UNDECIDABLE)).status == 503
+    records = [(record.name, record.levelname) for record in caplog.records if record.levelname != "DEBUG"]
+    assert ("tokenguard", "WARNING") in records
+    assert "django.request" not in dict(records)
+    assert ask("/", bearer(FORGED)).status == 401
+    assert ("django.request", "WARNING") in [(record.name, record.levelname) for record in caplog.records]
 
 
 @pytest.mark.parametrize("asynchronous", [True, False], ids=["async", "sync"])

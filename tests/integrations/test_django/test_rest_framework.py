@@ -183,6 +183,18 @@ def test_the_challenge_of_a_401_names_what_all_permissions_ask_for(ask: Ask, ser
     assert (found.header("cache-control"), body(found)) == ("no-store", NOT_AUTHENTICATED)
 
 
+def test_it_names_the_scopes_of_combined_permissions_too(ask: Ask, serve: Serve) -> None:
+    from rest_framework.permissions import IsAdminUser, IsAuthenticated
+
+    from tokenguard.integrations.rest_framework import HasScopes
+
+    combined = (
+        IsAuthenticated & (HasScopes("read:users") | HasScopes("write:users") | IsAdminUser) & ~HasScopes("admin")
+    )
+    serve(permission_classes=[combined])
+    assert ask("/").header("www-authenticate") == f'{BARE}, scope="read:users write:users"'
+
+
 def test_responses_vary_by_authorization_and_by_whatever_else(ask: Ask, serve: Serve) -> None:
     from rest_framework.renderers import JSONRenderer, StaticHTMLRenderer
 
@@ -190,6 +202,8 @@ def test_responses_vary_by_authorization_and_by_whatever_else(ask: Ask, serve: S
     assert ask("/", bearer(GOOD)).header("vary") == "Authorization"
     serve(renderer_classes=[JSONRenderer, StaticHTMLRenderer])
     assert ask("/").header("vary") == "Accept, Authorization"
+    serve(default_response_headers={"Vary": "Accept, Origin"})
+    assert ask("/").header("vary") == "Accept, Origin, Authorization"
 
 
 def test_function_views_and_actions_ask_too(ask: Ask, configured: Configured) -> None:
@@ -435,6 +449,61 @@ def test_a_projects_own_exception_handler_changes_the_body_and_nothing_else(
     )
 
 
+def always_fine(exc: Any, context: Any) -> Any:
+    """As of projects that say in the body what went wrong, and nowhere else."""
+    from rest_framework.response import Response as Rendered
+
+    return Rendered({"code": 1}, status=200, headers={"Cache-Control": "max-age=60"})
+
+
+def test_no_exception_handler_turns_a_refusal_into_a_pass(ask: Ask, serve: Serve, configured: Configured) -> None:
+    from rest_framework.permissions import IsAuthenticated
+
+    from tokenguard.integrations.rest_framework import HasScopes
+
+    read = HasScopes("read:users")
+    for permissions, headers, status, challenge in (
+        ([IsAuthenticated, read], (), 401, f'{BARE}, scope="read:users"'),
+        ([read], (), 401, f'{BARE}, scope="read:users"'),
+        ([read], bearer(UNSCOPED), 403, f'{DENIED.challenge}, scope="read:users"'),
+        ([], bearer(FORGED), 401, INVALID.challenge),
+    ):
+        serve(permission_classes=permissions)
+        configured(REST_FRAMEWORK={"EXCEPTION_HANDLER": f"{__name__}.always_fine"})
+        found = ask("/", headers)
+        assert (found.status, found.header("www-authenticate")) == (status, challenge)
+        assert (found.header("cache-control"), body(found)) == ("no-store", {"code": 1})
+        assert ask("/", bearer(GOOD)).status == 200
+
+
+def test_a_refusal_that_is_caught_leaves_no_trace(ask: Ask, serve: Serve, middleware: bool) -> None:
+    from django.http import Http404
+    from rest_framework.exceptions import APIException
+    from rest_framework.permissions import AllowAny
+
+    from tokenguard.integrations.rest_framework import HasScopes
+
+    def get_permissions(self: Any) -> list[Any]:
+        return [HasScopes("write:users")() if self.request.method == "POST" else AllowAny()]
+
+    def get(self: Any, request: Any) -> Any:
+        try:
+            self.permission_denied(request, message=getattr(_refusing(request), "message", None))
+        except APIException:
+            raise Http404 from None
+
+    def _refusing(request: Any) -> Any:
+        permission: Any = HasScopes("write:users")()
+        assert not permission.has_permission(request, request.parser_context["view"])
+        return permission
+
+    serve(middleware=middleware, get_permissions=get_permissions, get=get, post=refusing)
+    found = ask("/", bearer(GOOD), method="OPTIONS")  # whose metadata tries what the caller may do
+    assert (found.status, found.header("www-authenticate"), found.header("cache-control")) == (200, None, None)
+    found = ask("/", bearer(GOOD))
+    assert (found.status, found.header("www-authenticate")) == (404, None)
+
+
 def test_an_unsafe_request_needs_no_csrf_token(ask: Ask, configured: Configured) -> None:
     configured(
         MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
@@ -447,16 +516,24 @@ def test_an_unsafe_request_needs_no_csrf_token(ask: Ask, configured: Configured)
 
 
 @pytest.mark.skipif(find_spec("drf_spectacular") is None, reason="drf-spectacular is not installed")
-def test_drf_spectacular_describes_a_bearer_scheme() -> None:
+def test_drf_spectacular_describes_a_bearer_scheme_and_the_scopes_where_openapi_lets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from drf_spectacular.generators import SchemaGenerator
     from drf_spectacular.openapi import AutoSchema
+    from drf_spectacular.settings import spectacular_settings
 
     from tokenguard.integrations.rest_framework import HasScopes, TokenAuthentication
 
     class Ours(TokenAuthentication):
         """Somebody's subclass."""
 
-    for authentication in (TokenAuthentication, Ours):
+    for authentication, version, named in (
+        (TokenAuthentication, "3.0.3", []),
+        (Ours, "3.0.3", []),
+        (TokenAuthentication, "3.1.1", ["read:users"]),
+    ):
+        monkeypatch.setattr(spectacular_settings, "OAS_VERSION", version)
         view = view_class(
             authentication_classes=[authentication],
             permission_classes=[HasScopes("read:users")],
@@ -465,4 +542,4 @@ def test_drf_spectacular_describes_a_bearer_scheme() -> None:
         )
         schema = SchemaGenerator(patterns=[path("", view.as_view())]).get_schema(request=None, public=True)
         assert schema["components"]["securitySchemes"] == {"bearerAuth": {"type": "http", "scheme": "bearer"}}
-        assert schema["paths"]["/"]["get"]["security"] == [{"bearerAuth": []}]
+        assert schema["paths"]["/"]["get"]["security"] == [{"bearerAuth": named}]

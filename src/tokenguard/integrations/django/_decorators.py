@@ -14,6 +14,7 @@ from ...requirements import ANY_TOKEN, Requirement, require
 from ...token import AccessToken
 from .._common import admit, name_and_log, require_verdict
 from ._requests import refuse, vary, verdict_of
+from ._views import is_awaited, name_of, request_of, require_view
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,22 +74,24 @@ def public(view: F) -> F:
     >>> @public
     ... def health(request): ...
     """
-    _require_view(view)
+    require_view(view)
     if hasattr(view, _ASKS):
-        raise ConfigurationError(f"{_name(view)} asks for a token and cannot be public too")
+        raise ConfigurationError(f"{name_of(view)} asks for a token and cannot be public too")
+    if inspect.ismethod(view):  # which can have no attribute of its own
+        view = cast(F, functools.partial(view))
     setattr(view, PUBLIC, True)
     return view
 
 
 def _guard(requirement: Requirement) -> Callable[[F], F]:
     def decorate(view: F) -> F:
-        _require_view(view)
+        require_view(view)
         if hasattr(view, PUBLIC):
-            raise ConfigurationError(f"{_name(view)} is public and cannot ask for a token too")
+            raise ConfigurationError(f"{name_of(view)} is public and cannot ask for a token too")
         in_use.add(getattr(view, "__module__", ""))
 
         def refusal(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            request = _request(view, args, kwargs)
+            request = request_of(view, args, kwargs)
             try:
                 admit(verdict_of(request), requirement)
             except RequestRefused as refused:
@@ -110,7 +113,7 @@ def _guard(requirement: Requirement) -> Callable[[F], F]:
             def guarded_sync(*args: Any, **kwargs: Any) -> Any:
                 refused = refusal(args, kwargs)
                 response = refused if refused is not None else view(*args, **kwargs)
-                return _later(response) if _is_awaited(view, args) else vary(response)
+                return _later(response) if is_awaited(view, args) else vary(response)
 
             guarded = guarded_sync
         setattr(guarded, _ASKS, requirement)
@@ -119,53 +122,5 @@ def _guard(requirement: Requirement) -> Callable[[F], F]:
     return decorate
 
 
-def _is_awaited(view: Any, args: tuple[Any, ...]) -> bool:
-    """Whether a plain function is the `dispatch` of an async class: what it returns is then awaited."""
-    owner = args[0] if args else None
-    while view is not None:  # as `method_decorator` passes it: bound, in a partial, below other decorators
-        owner = getattr(getattr(view, "func", view), "__self__", owner)
-        view = getattr(view, "__wrapped__", None)
-    return getattr(owner, "view_is_async", False)
-
-
 async def _later(response: Any) -> Any:
     return vary(await response if inspect.isawaitable(response) else response)
-
-
-def _request(view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    # By what all of them have, for one of REST framework is no HttpRequest. It comes first, or behind `self`.
-    for argument in (*args[:2], kwargs.get("request")):
-        if hasattr(argument, "META"):
-            return argument
-    given = ", ".join(type(argument).__name__ for argument in (*args, *kwargs.values())) or "nothing"
-    raise ConfigurationError(f"{_name(view)} was called with {given} in place of a request")
-
-
-def _require_view(view: Any) -> None:
-    """Raise ConfigurationError unless `view` can be called with a request and returns a response."""
-    if isinstance(view, (type, staticmethod, classmethod)) or not callable(view):
-        raise ConfigurationError(
-            f"{_name(view)} is no view: of a class decorate its methods, or the class with "
-            '@method_decorator(require_token, name="dispatch")'
-        )
-    innermost = inspect.unwrap(view)
-    (_require_function if inspect.isfunction(innermost) else _require_response)(innermost)
-
-
-def _require_response(view: Any) -> None:
-    if inspect.isgeneratorfunction(view) or inspect.isasyncgenfunction(view):
-        raise ConfigurationError(f"{_name(view)} is a generator: a view returns a response")
-    kinds = {parameter.kind for parameter in inspect.signature(view).parameters.values()}
-    if not kinds & {
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.VAR_POSITIONAL,
-    }:
-        raise ConfigurationError(f"{_name(view)} must take the request to be guarded: def {_name(view)}(request)")
-
-
-_require_function = functools.lru_cache(maxsize=1024)(_require_response)  # `method_decorator` decorates on every call
-
-
-def _name(view: Any) -> str:
-    return getattr(view, "__qualname__", repr(view))

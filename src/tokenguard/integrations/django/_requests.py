@@ -14,8 +14,9 @@ from ...errors import AccessDenied, RequestRefused
 from ...token import AccessToken
 from ...validator import TokenValidator
 from .._authorization import credentials
-from .._common import Verdict, answer, name_and_log
-from ._reports import hide_our_variables
+from .._common import Verdict, answer, bind, name_and_log
+from ..wsgi import authorization
+from ._reports import hide_token
 from ._settings import Configuration
 
 _VERDICT = "_tokenguard"  # of a request: neither a client nor a server in front of Django can set an attribute
@@ -27,22 +28,24 @@ def look(request: HttpRequest, configured: Configuration, *, required: bool) -> 
     Raises:
         RequestRefused: it may not proceed.
     """
-    with _hiding(request):
-        raw = _raw(request, configured.validator, required)
+    with _judging(request, configured.validator):
+        raw = credentials(authorization(request.META), configured.validator, required=required)
         token = None if raw is None else configured.validator.validate(raw)
-        record(request, token, configured.validator)
+        _bind(request, configured, token)
         if token is not None and configured.user is not None:
             _set_user(request, token, configured.user(token))
+        record(request, token, configured.validator)
 
 
 async def look_async(request: HttpRequest, configured: Configuration, *, required: bool) -> None:
     """`look`, which awaits where that waits."""
-    with _hiding(request):
-        raw = _raw(request, configured.validator, required)
+    with _judging(request, configured.validator):
+        raw = credentials(authorization(request.META), configured.validator, required=required)
         token = None if raw is None else await configured.validator.validate_async(raw)
-        record(request, token, configured.validator)
+        _bind(request, configured, token)
         if token is not None and configured.user_async is not None:
             _set_user(request, token, await configured.user_async(token))
+        record(request, token, configured.validator)
 
 
 def verdict_of(request: Any) -> object:
@@ -58,7 +61,14 @@ def record(request: HttpRequest, token: AccessToken | None, validator: TokenVali
 def refuse(request: Any, refused: RequestRefused) -> HttpResponse:
     """The response to a refusal."""
     response = answer(name_and_log(refused, verdict_of(request)), request.method)
-    return HttpResponse(response.body, status=response.status, headers=response.headers)
+    return not_mailed(HttpResponse(response.body, status=response.status, headers=response.headers))
+
+
+def not_mailed(response: Any) -> Any:
+    """Keep Django from mailing ADMINS with each request of an outage: our own log has it, once a second."""
+    if response.status_code == 503:
+        response._has_been_logged = True  # as Django's log_response() says it to itself
+    return response
 
 
 def vary(response: Any) -> Any:
@@ -69,24 +79,26 @@ def vary(response: Any) -> Any:
 
 
 @contextmanager
-def _hiding(request: HttpRequest) -> Iterator[None]:
+def _judging(request: HttpRequest, validator: TokenValidator) -> Iterator[None]:
+    """Let nothing that is raised show the token: a refusal neither, to which later errors may point as their cause."""
     try:
         yield
-    except RequestRefused:
-        raise
-    except Exception:
-        hide_our_variables(request)
+    except Exception as error:
+        hide_token(request)
+        if isinstance(error, RequestRefused):
+            name_and_log(error, Verdict(None, validator))
         raise
 
 
-def _raw(request: HttpRequest, validator: TokenValidator, required: bool) -> bytes | None:
-    value = request.META.get("HTTP_AUTHORIZATION")  # of several, WSGI servers and Django's ASGI handler join the values
-    return credentials([] if value is None else [value.encode("latin-1", "replace")], validator, required=required)
+def _bind(request: HttpRequest, configured: Configuration, token: AccessToken | None) -> None:
+    if token is not None and configured.issuer_of is not None:
+        bind(token, configured.issuer_of(request), configured.validator)
 
 
 def _set_user(request: HttpRequest, token: AccessToken, user: Any) -> None:
-    if user is None:
-        raise AccessDenied(detail=f"no user here for subject {for_log(token.subject)}")
+    # Who was deactivated stays out, as with all of Django's and REST framework's own ways in. AnonymousUser never was.
+    if user is None or not (getattr(user, "is_active", True) or getattr(user, "is_anonymous", False)):
+        raise AccessDenied(detail=f"no active user here for subject {for_log(token.subject)}")
 
     async def auser() -> Any:
         return user

@@ -11,13 +11,14 @@ from typing import Any
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django import conf  # whose `settings` nobody may look at before they are there, doctest neither
 from django.core.signals import setting_changed
+from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from ...errors import ConfigurationError
 from ...settings import NAMES, validator_from
 from ...validator import TokenValidator
 
-OURS = ("VALIDATOR", "REQUIRED", "USER")
+OURS = ("VALIDATOR", "REQUIRED", "USER", "ISSUER_OF")
 """The keys that are read here. All others say what `VALIDATOR` does not: `tokenguard.settings` reads them."""
 
 
@@ -27,6 +28,7 @@ class Configuration:
 
     validator: TokenValidator
     required: bool
+    issuer_of: Callable[[HttpRequest], str | None] | None
     user: Callable[..., Any] | None
     user_async: Callable[..., Any] | None
 
@@ -53,8 +55,13 @@ def configuration() -> Configuration:
     required = said.get("REQUIRED", True)
     if type(required) is not bool:
         raise ConfigurationError(f"TOKENGUARD['REQUIRED'] is {required!r}: True or False")
-    user, user_async = _user(said.get("USER"))
-    return Configuration(validator=_validator(said), required=required, user=user, user_async=user_async)
+    user, user_async = _user(_function(said, "USER", "a function from an AccessToken to a user"))
+    issuer_of = _function(said, "ISSUER_OF", "a function from a request to the URL of an issuer")
+    if iscoroutinefunction(issuer_of):
+        raise ConfigurationError("TOKENGUARD['ISSUER_OF'] is async: name a plain function")
+    return Configuration(
+        validator=_validator(said), required=required, issuer_of=issuer_of, user=user, user_async=user_async
+    )
 
 
 def _validator(said: Mapping[str, Any]) -> TokenValidator:
@@ -71,15 +78,19 @@ def _validator(said: Mapping[str, Any]) -> TokenValidator:
     return validator
 
 
-def _user(said: object) -> tuple[Any, Any]:
-    if said is None:
+def _user(user: Any) -> tuple[Any, Any]:
+    """The function for sync callers, and for async ones."""
+    if user is None:
         return None, None
-    user = _load("USER", said)
-    if not callable(user) or isinstance(user, type):
-        raise ConfigurationError(f"TOKENGUARD['USER'] is {_kind(user)}: name a function from an AccessToken to a user")
-    if iscoroutinefunction(user):
-        return async_to_sync(user), user
-    return user, sync_to_async(user)
+    return (async_to_sync(user), user) if iscoroutinefunction(user) else (user, sync_to_async(user))
+
+
+def _function(said: Mapping[str, Any], key: str, what: str) -> Any:
+    named = said.get(key)
+    function = None if named is None else _load(key, named)
+    if function is not None and (not callable(function) or isinstance(function, type)):
+        raise ConfigurationError(f"TOKENGUARD[{key!r}] is {_kind(function)}: name {what}")
+    return function
 
 
 def _load(key: str, said: object) -> Any:

@@ -16,7 +16,14 @@ class TokenGuardConfig(AppConfig):
     verbose_name = "tokenguard"
 
     def ready(self) -> None:
-        for check in (_checks.settings_make_sense, _checks.somebody_looks, _checks.middleware_is_in_order):
+        for check in (
+            _checks.settings_make_sense,
+            _checks.somebody_looks,
+            _checks.middleware_is_in_order,
+            _checks.token_authentication_is_first,
+            _checks.cached_pages_are_kept_apart,
+        ):
             checks.register(check, "tokenguard")
+        checks.register(_checks.tokens_open_no_admin, "tokenguard", deploy=True)
         if apps.is_installed("drf_spectacular"):
             _spectacular.describe()
