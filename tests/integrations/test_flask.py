@@ -377,18 +377,28 @@ def _noting(calls: list[str], *, wraps: bool = True) -> Decorator:
 
 
 @KINDS
-def test_below_the_route_the_check_runs_before_whatever_is_below_it(make: Callable[[], Endpoint]) -> None:
+def test_below_the_route_the_check_runs_before_whatever_is_around_it(make: Callable[[], Endpoint]) -> None:
     ways: tuple[Callable[[Decorator, Endpoint], Endpoint], ...] = (
         lambda note, view: READ(note(view)),
+        lambda note, view: note(READ(view)),  # as Flask-Sock does, which has shaken hands by then
         lambda note, view: READ(require_token(note(view))),
         lambda note, view: require_token(READ(note(view))),
+        lambda note, view: note(require_token(note(READ(note(view))))),
+        lambda note, view: functools.partial(note(READ(view))),
     )
     for decorate in ways:
         calls: list[str] = []
         app = make_app()
-        app.get("/")(decorate(_noting(calls), make()))
+        app.before_request(lambda calls=calls: calls.append("before the request"))
+        app.add_url_rule("/", "view", decorate(_noting(calls), make()))
         assert (answers(app, UNSCOPED, None), calls) == ([403, 401], [])
-        assert (answers(app, GOOD), calls) == ([200], ["before"])
+        assert (answers(app, GOOD), set(calls)) == ([200], {"before the request", "before"})
+
+
+def test_a_wrapper_that_does_not_tell_of_what_it_is_one_runs_first_and_the_view_does_not() -> None:
+    calls: list[str] = []
+    app = with_view(_noting(calls, wraps=False)(READ(_noting(calls)(_sync()))))
+    assert (answers(app, UNSCOPED, None), calls) == ([403, 401], ["before"] * 2)
 
 
 @KINDS
@@ -449,6 +459,81 @@ def test_above_the_route_the_check_runs_in_a_module_too_whatever_the_names() -> 
     for path in "abcdef":
         expected = [200, 200, 401] if path == "a" else [200, 403, 401]
         assert answers(app, GOOD, UNSCOPED, None, path=f"/{path}") == expected, path
+
+
+TOO_LATE: dict[str, Callable[[Flask, Decorator, Endpoint], object]] = {
+    "the view": lambda app, guard, view: (app.get("/")(view), guard(view)),
+    "below a wrapper": lambda app, guard, view: (app.get("/")(_noting([])(view)), guard(view)),
+    "another wrapper": lambda app, guard, view: (app.get("/")(_noting([])(view)), guard(_noting([])(view))),
+    "below a partial": lambda app, guard, view: (app.add_url_rule("/", "", functools.partial(view)), guard(view)),
+    "a guard": lambda app, guard, view: (app.get("/")(_noting([])(require_token(view))), guard(view)),
+    "above a guard": lambda app, guard, view: guard(app.get("/")(require_token(view))),
+    "between": lambda app, guard, view: app.get("/other", endpoint="other")(guard(app.get("/")(view))),
+    "replaced": lambda app, guard, view: (app.get("/", endpoint="x")(view), app.view_functions.update(x=guard(view))),
+}
+
+
+@KINDS
+@pytest.mark.parametrize("late", TOO_LATE.values(), ids=TOO_LATE)
+def test_a_view_that_is_decorated_after_it_was_registered_is_not_open(
+    late: Callable[[Flask, Decorator, Endpoint], object], make: Callable[[], Endpoint]
+) -> None:
+    for guard in (READ, lambda view: require_token(READ(view)), lambda view: READ(_noting([])(view))):
+        app, unguarded = make_app(), Flask("tests", static_folder=None)
+        for each in (app, unguarded):
+            late(each, guard, make())
+        if late is TOO_LATE["a guard"]:  # for another view, as it seems: what is registered asks for a token alone
+            assert answers(app, GOOD, UNSCOPED, None) == [200, 200, 401]
+        else:
+            assert answers(app, GOOD, UNSCOPED, None) == [200, 403, 401]
+        assert answers(unguarded, GOOD, None) == [500, 500]
+
+
+@pytest.mark.parametrize("asynchronous", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize("above", [True, False], ids=["above", "below"])
+def test_functions_before_the_request_may_be_decorated_in_either_order(above: bool, asynchronous: bool) -> None:
+    def make() -> Endpoint:
+        def before() -> None: ...
+
+        async def before_async() -> None: ...
+
+        return before_async if asynchronous else before
+
+    def asking(register: Callable[[Endpoint], Endpoint]) -> None:
+        if above:
+            READ(register(make()))
+        else:
+            register(READ(make()))
+
+    for guarded in (True, False):
+        inner, outer, other = (Blueprint(name, "tests", url_prefix=f"/{name}") for name in ("inner", "outer", "other"))
+        apps = {name: make_app() if guarded else Flask("tests", static_folder=None) for name in ("blueprints", "whole")}
+        asking(inner.before_request)
+        asking(outer.before_request)
+        for blueprint in (inner, outer, other):
+            blueprint.add_url_rule("/", "view", lambda: "view")
+        outer.register_blueprint(inner)
+        for blueprint in (outer, other):
+            apps["blueprints"].register_blueprint(blueprint)
+        apps["blueprints"].register_blueprint(inner, name="again")
+        asking(apps["whole"].before_request)
+        closed = [200, 403, 401] if guarded else [500] * 3
+        for path in ("/inner/", "/outer/", "/outer/inner/"):
+            assert answers(apps["blueprints"], GOOD, UNSCOPED, None, path=path) == closed
+        assert answers(apps["blueprints"], None, path="/other/") == [200]
+        assert answers(apps["whole"], GOOD, UNSCOPED, None) == ([404, 403, 401] if guarded else closed)
+
+
+def test_a_preflight_that_flask_answers_by_itself_needs_no_token() -> None:
+    app = make_app()
+    app.get("/below")(READ(_sync()))
+    READ(app.get("/above", endpoint="above")(_sync()))
+    app.add_url_rule("/methods", view_func=Users.as_view("users"))
+    app.add_url_rule("/own", "own", READ(_sync()), methods=["GET", "OPTIONS"])
+    for path in ("/below", "/above", "/methods"):
+        assert answers(app, None, UNSCOPED, method="OPTIONS", path=path) == [200, 200]
+        assert "user" not in get(app, None, path, method="OPTIONS").text
+    assert answers(app, None, UNSCOPED, GOOD, method="OPTIONS", path="/own") == [401, 403, 200]
 
 
 @KINDS
@@ -630,6 +715,29 @@ def test_what_is_public_stays_so_only_through_wrappers_that_pass_it_on() -> None
     assert answers(app, None, path="/lost") == [401]
     assert answers(app, None, path="/below") == [401]
     assert calls == ["before"]
+
+
+def test_what_is_asked_of_a_public_view_by_others_is_asked() -> None:
+    calls: list[str] = []
+    app = make_app(required=True)
+    blueprint = Blueprint("api", "tests")
+    blueprint.before_request(READ(lambda: None))
+    blueprint.add_url_rule("/in-blueprint", "view", public(_sync()))
+    app.register_blueprint(blueprint)
+
+    class Asking(MethodView):
+        decorators = [READ]  # noqa: RUF012
+
+        @public
+        def get(self) -> str:
+            return hello()
+
+    app.add_url_rule("/class", view_func=Asking.as_view("class"))
+    above = public(_noting(calls)(_sync()))
+    app.add_url_rule("/above", "above", above)
+    READ(inspect.unwrap(above))
+    for path in ("/in-blueprint", "/class", "/above"):
+        assert answers(app, GOOD, UNSCOPED, FORGED, None, path=path) == [200, 403, 401, 401]
 
 
 def test_a_view_cannot_be_public_and_ask_for_a_token() -> None:
@@ -912,6 +1020,19 @@ def test_a_function_before_the_extension_that_answers_by_itself_is_no_way_around
     assert answers(app, None, FORGED, GOOD) == [401, 401, 200]
 
 
+def test_the_check_runs_before_the_values_of_the_url_are_preprocessed() -> None:
+    seen: list[object] = []
+    for first in (True, False):
+        app = Flask("tests", static_folder=None)
+        if first:
+            app.url_value_preprocessor(lambda endpoint, values: seen.append(endpoint))
+        TokenGuard(app, make_validator(), required=True)
+        if not first:
+            app.url_value_preprocessor(lambda endpoint, values: seen.append(endpoint))
+        assert (answers(app, None, FORGED), seen) == ([401, 401], [])
+        assert (answers(app, GOOD), seen.pop()) == ([404], None)
+
+
 def test_converters_run_with_the_matching_of_the_url_and_before_any_check() -> None:
     # It is how Flask works; docs/frameworks/flask.md says what follows.
     calls: list[str] = []
@@ -1091,6 +1212,92 @@ def test_an_error_handler_may_restyle_the_body_of_a_refusal_and_nothing_else(
             assert "Internal Server Error" in found.text  # Flask's page; and its log says why
 
 
+def test_an_error_handler_that_returns_nothing_does_not_let_the_request_go_on() -> None:
+    calls: list[str] = []
+    app = with_view(_noting(calls)(lambda: "open"), required=True)
+    app.before_request(lambda: calls.append("before the request"))
+    app.register_error_handler(RequestRefused, _nothing)
+    assert (answers(app, None, FORGED), calls) == ([401, 401], [])
+
+
+def test_a_refusal_in_a_function_before_the_request_is_one_whatever_its_handler_says() -> None:
+    app = with_view(lambda: "open")
+
+    @app.before_request
+    def suspended() -> None:
+        raise AccessDenied
+
+    app.register_error_handler(RequestRefused, _styled)
+    _holds(get(app), 403, f'{BARE}, error="insufficient_scope"')
+
+
+def _handling_errors(app: Flask) -> None:
+    """As Flask-RESTful and Flask-RESTX do: of what is no HTTPException they make a 500, and say so in the log."""
+
+    def handle(error: Exception) -> Any:
+        app.logger.error("Internal Server Error")
+        return make_response({"message": "Internal Server Error"}, 500)
+
+    vars(app)["handle_user_exception"] = handle
+
+
+class Resource(MethodView):
+    """As theirs: each request decorates the methods, bound."""
+
+    method_decorators: tuple[Decorator, ...] = ()
+
+    def dispatch_request(self, **kwargs: Any) -> Any:
+        method: Endpoint = getattr(self, request.method.lower())
+        for decorator in self.method_decorators:
+            method = decorator(method)
+        return method(**kwargs)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before the extension", "after the extension"])
+def test_extensions_that_handle_errors_themselves_change_no_answer(
+    first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class One(Resource):
+        @READ
+        def get(self) -> str:
+            return hello()
+
+        def post(self) -> str:
+            raise AccessDenied
+
+    class All(Resource):
+        method_decorators = (READ,)
+
+        def get(self) -> str:
+            return hello()
+
+    app = Flask("tests", static_folder=None)
+    if first:
+        _handling_errors(app)
+    TokenGuard(app, make_validator())
+    if not first:
+        _handling_errors(app)
+    app.add_url_rule("/one", view_func=One.as_view("one"))
+    app.add_url_rule("/all", view_func=All.as_view("all"))
+    for path in ("/one", "/all"):
+        assert answers(app, GOOD, UNSCOPED, FORGED, None, path=path) == [200, 403, 401, 401]
+        assert get(app, None, path).data == b"{}"
+    assert get(app, GOOD, "/one", method="POST").status_code == 403
+    assert [record for record in caplog.records if record.name != "tokenguard"] == []
+
+
+def test_what_decorates_for_each_request_leaves_no_more_marks_with_each() -> None:
+    class All(Resource):
+        method_decorators = (READ, require_token)
+
+        def get(self) -> str:
+            return hello()
+
+    app = with_view(All.as_view("all"))
+    assert answers(app, GOOD, GOOD, GOOD) == [200] * 3
+    assert len(vars(All.get)["_tokenguard_asked"]) == 2
+
+
 def test_a_handler_of_all_exceptions_leaves_refusals_to_us() -> None:
     for first in (True, False):
         app = Flask("tests", static_folder=None)
@@ -1167,6 +1374,16 @@ def test_refusals_of_an_app_that_another_one_calls_are_its_own() -> None:
 
     found = get(with_view(calling))
     assert (found.status_code, found.text) == (200, "inner: 401")
+
+
+def test_the_token_of_an_app_is_not_touched_by_another_one_that_it_calls() -> None:
+    inner = with_view(public(lambda: "public"), required=True)
+
+    def calling() -> Any:
+        status = Exchange().run(inner.wsgi_app, request.environ).status
+        return f"{status} {current_token.subject}"
+
+    assert get(with_view(READ(calling)), GOOD).text == "200 user-1"
 
 
 def test_other_exceptions_of_a_view_are_flasks_business() -> None:

@@ -131,9 +131,9 @@ def _chain(view: Any) -> Iterator[Any]:
 
 def asked(app: Flask) -> list[Requirement]:
     """What is asked by all that Flask is about to call for the current request."""
-    called: list[Any] = [
-        each for name in (None, *request.blueprints) for each in app.before_request_funcs.get(name, ())
-    ]
+    called: list[Any] = []
+    for name in (None, *request.blueprints):
+        called += app.before_request_funcs.get(name, ())
     # Where Flask answers OPTIONS by itself it calls no view; a CORS preflight brings no token.
     if not (request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False)):
         called += _views(app)
@@ -153,9 +153,8 @@ def asked(app: Flask) -> list[Requirement]:
 def is_public(app: Flask) -> bool:
     """Whether the view of the current request needs no token."""
     # Flask strips slashes in front of a path; in front of other adapters such a path is never public.
-    return any(hasattr(view, _PUBLIC) for view in _views(app)) and not request.environ.get("PATH_INFO", "").startswith(
-        "//"
-    )
+    strange = request.environ.get("PATH_INFO", "").startswith("//")
+    return not strange and any(hasattr(view, _PUBLIC) for view in _views(app))
 
 
 def _views(app: Flask) -> list[Any]:
