@@ -395,9 +395,12 @@ def test_below_the_route_the_check_runs_before_whatever_is_around_it(make: Calla
         assert (answers(app, GOOD), set(calls)) == ([200], {"before the request", "before"})
 
 
-def test_a_wrapper_that_does_not_tell_of_what_it_is_one_runs_first_and_the_view_does_not() -> None:
+@KINDS
+def test_a_wrapper_that_does_not_tell_of_what_it_is_one_runs_first_and_the_view_does_not(
+    make: Callable[[], Endpoint],
+) -> None:
     calls: list[str] = []
-    app = with_view(_noting(calls, wraps=False)(READ(_noting(calls)(_sync()))))
+    app = with_view(_noting(calls, wraps=False)(READ(_noting(calls)(make()))))
     assert (answers(app, UNSCOPED, None), calls) == ([403, 401], ["before"] * 2)
 
 
@@ -461,6 +464,11 @@ def test_above_the_route_the_check_runs_in_a_module_too_whatever_the_names() -> 
         assert answers(app, GOOD, UNSCOPED, None, path=f"/{path}") == expected, path
 
 
+def _wrap_and_guard(app: Flask, guard: Decorator, view: Endpoint) -> None:
+    app.get("/")(_noting([])(view))
+    guard(view)
+
+
 TOO_LATE: dict[str, Callable[[Flask, Decorator, Endpoint], object]] = {
     "the view": lambda app, guard, view: (app.get("/")(view), guard(view)),
     "below a wrapper": lambda app, guard, view: (app.get("/")(_noting([])(view)), guard(view)),
@@ -469,6 +477,7 @@ TOO_LATE: dict[str, Callable[[Flask, Decorator, Endpoint], object]] = {
     "a guard": lambda app, guard, view: (app.get("/")(_noting([])(require_token(view))), guard(view)),
     "above a guard": lambda app, guard, view: guard(app.get("/")(require_token(view))),
     "between": lambda app, guard, view: app.get("/other", endpoint="other")(guard(app.get("/")(view))),
+    "below a wrapper of a guard": lambda app, guard, view: _wrap_and_guard(app, guard, require_token(view)),
     "replaced": lambda app, guard, view: (app.get("/", endpoint="x")(view), app.view_functions.update(x=guard(view))),
 }
 
@@ -530,10 +539,12 @@ def test_a_preflight_that_flask_answers_by_itself_needs_no_token() -> None:
     READ(app.get("/above", endpoint="above")(_sync()))
     app.add_url_rule("/methods", view_func=Users.as_view("users"))
     app.add_url_rule("/own", "own", READ(_sync()), methods=["GET", "OPTIONS"])
+    READ(app.route("/own-above", endpoint="own above", methods=["GET", "OPTIONS"])(_sync()))
     for path in ("/below", "/above", "/methods"):
         assert answers(app, None, UNSCOPED, method="OPTIONS", path=path) == [200, 200]
         assert "user" not in get(app, None, path, method="OPTIONS").text
-    assert answers(app, None, UNSCOPED, GOOD, method="OPTIONS", path="/own") == [401, 403, 200]
+    for path in ("/own", "/own-above"):
+        assert answers(app, None, UNSCOPED, GOOD, method="OPTIONS", path=path) == [401, 403, 200]
 
 
 @KINDS
