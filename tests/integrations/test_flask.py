@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import (
@@ -1077,6 +1077,45 @@ def test_a_blueprint_may_ask_for_all_of_its_views_at_once() -> None:
     for path in ("/api/view", "/outer/api/view"):
         assert answers(app, GOOD, UNSCOPED, None, path=path) == [200, 403, 401]
     assert answers(app, None, path="/open") == [200]
+
+
+class _Flask32(Flask):
+    """As Flask 3.2 will: each step is handed the context."""
+
+    def full_dispatch_request(self) -> Response:
+        context, steps = object(), vars(self)
+        response = steps["preprocess_request"](context)
+        if response is None:
+            response = steps["dispatch_request"](context)
+        return cast(Response, steps["process_response"](context, self.make_response(response)))
+
+    def preprocess_request(self, *args: Any) -> Any:
+        (_,) = args
+        return super().preprocess_request()
+
+    def dispatch_request(self, *args: Any) -> Any:
+        (_,) = args
+        return super().dispatch_request()
+
+    def process_response(self, *args: Any) -> Response:
+        (_, response) = args
+        return super().process_response(response)
+
+    def handle_user_exception(self, *args: Any) -> Any:
+        (_, error) = args
+        return super().handle_user_exception(error)
+
+
+def test_the_steps_may_be_handed_a_context_as_in_flask_3_2() -> None:
+    def denied() -> str:
+        raise AccessDenied
+
+    app = _Flask32("tests", static_folder=None)
+    TokenGuard(app, make_validator())
+    app.add_url_rule("/", "view", READ(_sync()))
+    app.add_url_rule("/denied", "denied", denied)
+    assert answers(app, GOOD, UNSCOPED, FORGED, None) == [200, 403, 401, 401]
+    assert answers(app, None, path="/denied") == [403]
 
 
 def test_the_session_and_other_extensions_see_the_request_as_ever() -> None:
