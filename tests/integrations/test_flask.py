@@ -714,6 +714,23 @@ def test_a_class_view_may_be_public_as_a_whole() -> None:
     assert answers(app, None, GOOD, path="/old") == [401, 200]
 
 
+def test_bound_methods_may_be_views() -> None:
+    class Pages:
+        def health(self) -> str:
+            return "well"
+
+        def me(self) -> str:
+            return hello()
+
+    pages, app = Pages(), make_app(required=True)
+    app.add_url_rule("/health", "health", public(pages.health))
+    app.add_url_rule("/me", "me", READ(pages.me))
+    app.add_url_rule("/bare", "bare", Pages().me)
+    assert answers(app, None, FORGED, path="/health") == [200, 200]
+    for path in ("/me", "/bare"):
+        assert answers(app, GOOD, UNSCOPED, None, path=path) == [200, 403, 401]
+
+
 def test_what_is_public_stays_so_only_through_wrappers_that_pass_it_on() -> None:
     app = make_app(required=True)
     calls: list[str] = []
@@ -965,6 +982,15 @@ def test_an_app_is_a_flask_application_and_is_guarded_once() -> None:
         misuse(make_app().wsgi_app, make_validator())
     with pytest.raises(ConfigurationError, match="has a TokenGuard already"):
         TokenGuard(make_app(), make_validator())
+
+
+def test_an_app_whose_guard_came_too_late_is_not_open() -> None:
+    app = Flask("tests", static_folder=None)
+    require_token(app.get("/")(lambda: "open"))
+    assert answers(app, None) == [500]
+    with pytest.raises(AssertionError, match="already handled its first request"):  # Flask's
+        TokenGuard(app, make_validator())
+    assert answers(app, None, GOOD) == [500, 500]
 
 
 def test_a_token_is_good_only_at_the_address_of_its_issuer() -> None:

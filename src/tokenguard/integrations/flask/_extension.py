@@ -68,7 +68,6 @@ class TokenGuard:
         if EXTENSION in app.extensions:
             raise ConfigurationError(f"{app!r} has a TokenGuard already")
         validator = _configured(app.config.get("TOKENGUARD")) if self._validator is None else self._validator
-        app.extensions[EXTENSION] = self
         if RequestRefused not in app.error_handler_spec[None][None]:
             app.register_error_handler(RequestRefused, _respond)
         # Three methods that Flask's documentation lets one override. Its hooks do not reach as far: a `before_request`
@@ -82,6 +81,7 @@ class TokenGuard:
             dispatch_request=functools.partial(answered, app.dispatch_request),
             process_response=functools.partial(_held_to_refusal, app.process_response),
         )
+        app.extensions[EXTENSION] = self  # last: what failed half-way is no guard
 
     def _check(self, validator: TokenValidator, preprocess: Step, *args: Any) -> Any:
         """Validate the token, and ask for what is asked of it, when nothing has run but the matching of the URL."""
