@@ -78,3 +78,4 @@ def test_the_examples_for_flask(issuer: LocalIssuer) -> None:
         assert guarded.get("/nowhere").status_code == 401
         assert example["create_app"]().test_client().get("/").status_code == 401
         assert example["create_app"]().test_client().get("/", headers=_with(issuer)).status_code == 404
+        example["test_users"]()
