@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +38,6 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "wsgiref": (),
 }
 """Each server, and the packages that it is made of."""
-
-
-def missing(server: str) -> list[str]:
-    """The packages that are not installed."""
-    return [package for package in (*SERVERS[server], "flask") if find_spec(package) is None]
 
 
 APPLICATIONS = f"{__spec__.name}:by_host"
