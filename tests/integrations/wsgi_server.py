@@ -96,7 +96,7 @@ def by_host() -> Application:
     from tokenguard.integrations.wsgi import TokenGuardMiddleware
 
     flask = flask_applications()
-    applications = {
+    applications: dict[str, Application] = {
         "wsgi-required": TokenGuardMiddleware(table, make_validator(), public=PUBLIC),
         "wsgi-optional": TokenGuardMiddleware(table, make_validator(), required=False),
         "wsgi-odd": TokenGuardMiddleware(odd, make_validator()),
@@ -181,7 +181,7 @@ def when_told(end: Callable[[], object]) -> None:
 def _gunicorn(made_by: str, worker: str) -> None:
     base: Any = import_module("gunicorn.app.base")
 
-    class Application(base.BaseApplication):  # type: ignore[misc] # untyped
+    class Server(base.BaseApplication):  # type: ignore[misc] # untyped
         def load_config(self) -> None:
             settings = {"bind": f"fd://{listen().detach()}", "worker_class": worker, "threads": 4}
             for name, value in {**settings, "limit_request_field_size": LIMIT, "loglevel": "critical"}.items():
@@ -192,7 +192,7 @@ def _gunicorn(made_by: str, worker: str) -> None:
             return _made(made_by)
 
     when_told(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    Application().run()
+    Server().run()
 
 
 def _waitress(made_by: str, _: str) -> None:
