@@ -182,6 +182,14 @@ def test_generators_and_files_pass_and_a_generator_may_refuse(server: Server) ->
         assert found.body == body or (body is None and found.body.startswith(b'{"error": "in'))
 
 
+def test_a_refusal_takes_the_place_of_a_response_of_which_nothing_was_sent(server: Server) -> None:
+    (found,) = server.send(_get("wsgi-odd", CLOSE, _bearer(GOOD), path="/begun"))
+    assert found.status == 403
+    assert b"www-authenticate" in {name.lower() for name, _ in found.headers}
+    # uwsgi sends the headers alone, and closes the connection.
+    assert found.body == b"" if server.name == "uwsgi" else found.body.startswith(b'{"error": "insufficient_scope"')
+
+
 def test_a_refusal_leaves_a_body_unread_and_is_answered_all_the_same(server: Server) -> None:
     # T11: of what was announced, nothing has come yet. waitress calls nobody before it has all of it.
     body = b"x" * 9_999 if server.name == "waitress" else b""

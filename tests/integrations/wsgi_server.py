@@ -113,6 +113,10 @@ def odd(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     from tokenguard import AccessDenied
     from tokenguard.integrations.wsgi import get_token
 
+    def begun() -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
+        raise AccessDenied
+
     def generator() -> Iterator[bytes]:
         if environ["PATH_INFO"] == "/refusing":
             raise AccessDenied
@@ -131,7 +135,7 @@ def odd(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         wrapper = environ.get("wsgi.file_wrapper", lambda file, size: iter(lambda: file.read(size), b""))
         return wrapper(io.BytesIO(b"file"), 2)
 
-    ways: dict[str, Callable[[], Iterable[bytes]]] = {"/file": file, "/keys": keys}
+    ways: dict[str, Callable[[], Iterable[bytes]]] = {"/begun": begun, "/file": file, "/keys": keys}
     return ways.get(environ["PATH_INFO"], generator)()
 
 
