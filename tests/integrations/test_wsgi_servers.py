@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -155,6 +156,34 @@ def test_a_request_line_in_absolute_form_opens_nothing(server: Server) -> None:
             host = f"{adapter}-required"
             for response in server.send(_get(host, CLOSE, path=f"http://{host}{path}")):
                 assert response.status in (400, 401), path
+
+
+BEFORE = ("", "/", "/.", "/any/..", "/any%2f..", "/;", "http://wsgi-path", "//h", "*", "%2f", "/static/../any/..")
+BEHIND = ("", "/", "/../any", "/..;/any", "/%2e%2e/any", "/..%2fany", "%2f..%2fany", "%5c..%5cany", ";/any", "%00")
+NAMING_ANOTHER_PATH = (
+    *(b"SCRIPT_NAME: /any", b"SCRIPT_NAME: /static", b"SCRIPT-NAME: /any", b"X-Script-Name: /any"),
+    *(b"PATH_INFO: /health", b"PATH-INFO: /health", b"REQUEST_URI: /health", b"RAW_URI: /health"),
+)
+
+
+def test_whatever_a_client_asks_for_only_what_is_listed_is_open(server: Server) -> None:
+    asked: list[tuple[str, tuple[bytes, ...]]] = [
+        (before + path + behind, ())
+        for before in BEFORE
+        for path in ("/health", "/static/a", "/any")
+        for behind in BEHIND
+    ]
+    asked += [(path, (name,)) for path in ("/any", "/any/health", "/static/any") for name in NAMING_ANOTHER_PATH]
+    opened = set()
+    for target, headers in asked:
+        for response in server.send(_get("wsgi-path", CLOSE, *headers, path=target)):
+            assert response.status in (200, 400, 401, 404, 500), target  # 404, 500: gunicorn, of a mount that is none
+            if response.status == 200:
+                opened.add(response.body.decode("latin-1"))
+    assert opened >= {"/health", "/static/a"}
+    for path in opened:
+        assert path == "/health" or path.startswith("/static/")
+        assert posixpath.normpath(path) == path.removesuffix("/")
 
 
 def test_headers_become_no_keys_of_ours(server: Server) -> None:

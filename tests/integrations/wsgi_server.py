@@ -100,6 +100,7 @@ def by_host() -> Application:
         "wsgi-required": TokenGuardMiddleware(table, make_validator(), public=PUBLIC),
         "wsgi-optional": TokenGuardMiddleware(table, make_validator(), required=False),
         "wsgi-odd": TokenGuardMiddleware(odd, make_validator()),
+        "wsgi-path": TokenGuardMiddleware(path, make_validator(), public=PUBLIC),
         "flask-required": flask["required"],
         "flask-optional": flask["optional"],
     }
@@ -137,6 +138,13 @@ def odd(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 
     ways: dict[str, Callable[[], Iterable[bytes]]] = {"/begun": begun, "/file": file, "/keys": keys}
     return ways.get(environ["PATH_INFO"], generator)()
+
+
+def path(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Says where it was asked for."""
+    body: bytes = environ["PATH_INFO"].encode("latin-1")
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 def main(server: str, made_by: str) -> None:
