@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -30,6 +30,7 @@ from .applications.serving import described, serving
 from .measuring import Row, Section
 
 STARLETTE, FASTAPI = "benchmarks.applications.on_starlette", "benchmarks.applications.on_fastapi"
+WSGI, FLASK, DJANGO = (f"benchmarks.applications.on_{framework}" for framework in ("wsgi", "flask", "django"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,24 +52,56 @@ class App:
     needs: tuple[str, ...] = ()
 
 
-# By framework; the first is the bare one, with which the others are compared.
-APPS: Final[Mapping[str, tuple[App, ...]]] = {
-    "Starlette": (
-        App(name="bare", made_by=f"{STARLETTE}:bare", protected=False),
-        App(name="tokenguard", made_by=f"{STARLETTE}:guarded"),
-        App(name="tokenguard, require_scopes", made_by=f"{STARLETTE}:guarded_with_scopes"),
-    ),
-    "FastAPI": (
-        App(name="bare", made_by=f"{FASTAPI}:bare", protected=False, needs=("fastapi",)),
-        App(name="tokenguard", made_by=f"{FASTAPI}:guarded", needs=("fastapi",)),
-        App(name="PyJWT, PyJWKClient", made_by=f"{FASTAPI}:with_pyjwt", needs=("fastapi", "jwt")),
-        App(name="joserfc", made_by=f"{FASTAPI}:with_joserfc", needs=("fastapi", "joserfc")),
-        App(name="fastapi-azure-auth", made_by=f"{FASTAPI}:with_azure_auth", needs=("fastapi", "fastapi_azure_auth")),
-        App(
-            name="auth0-fastapi-api", made_by=f"{FASTAPI}:with_auth0", without=400, needs=("fastapi", "fastapi_plugin")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """A kind of applications. The first is the bare one, with which the others are compared."""
+
+    name: str
+    server: str
+    apps: tuple[App, ...]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.name.lower().replace(" ", "-")
+
+
+def _ours(module: str, suffix: str = "") -> tuple[App, ...]:
+    return (
+        App(name="bare", made_by=f"{module}:bare{suffix}", protected=False),
+        App(name="tokenguard", made_by=f"{module}:guarded{suffix}"),
+        App(name="tokenguard, require_scopes", made_by=f"{module}:guarded_with_scopes{suffix}"),
+    )
+
+
+FRAMEWORKS: Final = (
+    Framework(name="Starlette", server="uvicorn", apps=_ours(STARLETTE)),
+    Framework(
+        name="FastAPI",
+        server="uvicorn",
+        needs=("fastapi",),
+        apps=(
+            *_ours(FASTAPI)[:2],
+            App(name="PyJWT, PyJWKClient", made_by=f"{FASTAPI}:with_pyjwt"),
+            App(name="joserfc", made_by=f"{FASTAPI}:with_joserfc", needs=("joserfc",)),
+            App(name="fastapi-azure-auth", made_by=f"{FASTAPI}:with_azure_auth", needs=("fastapi_azure_auth",)),
+            App(name="auth0-fastapi-api", made_by=f"{FASTAPI}:with_auth0", without=400, needs=("fastapi_plugin",)),
         ),
     ),
-}
+    Framework(name="WSGI", server="gunicorn", needs=("gunicorn",), apps=_ours(WSGI)[:2]),
+    Framework(
+        name="Flask",
+        server="gunicorn",
+        needs=("gunicorn", "flask"),
+        apps=(
+            *_ours(FLASK),
+            App(name="PyJWT, PyJWKClient", made_by=f"{FLASK}:with_pyjwt"),
+            App(name="Authlib, ResourceProtector", made_by=f"{FLASK}:with_authlib", needs=("authlib", "joserfc")),
+        ),
+    ),
+    Framework(name="Django", server="gunicorn", needs=("gunicorn", "django"), apps=_ours(DJANGO)),
+    Framework(name="Django ASGI", server="uvicorn", needs=("django",), apps=_ours(DJANGO, "_asgi")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +135,13 @@ def sections(*, quick: bool) -> Iterator[Section]:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         files = {which.key: _write_tokens(issuer, folder / which.key, which.tokens) for which in LOADS}
         stops = [
-            _Stop(app=app, framework=framework, port=stack.enter_context(serving(app.made_by, setting)))
-            for framework, apps in APPS.items()
-            for app in _installed(apps)
+            _Stop(
+                app=app,
+                framework=framework,
+                port=stack.enter_context(serving(app.made_by, setting, server=framework.server)),
+            )
+            for framework in FRAMEWORKS
+            for app in _installed(framework)
         ]
         good = files["repeated"].read_text().split()[0]
         for stop in stops:
@@ -114,7 +151,7 @@ def sections(*, quick: bool) -> Iterator[Section]:
         for _ in range(rounds):
             for stop, which in order.sample(visits, len(visits)):
                 stop.visit(which, files[which.key], seconds)
-    for framework in APPS:
+    for framework in FRAMEWORKS:
         there = [stop for stop in stops if stop.framework == framework]
         for which in LOADS if there else ():
             yield _rates(framework, which, there)
@@ -124,7 +161,7 @@ def sections(*, quick: bool) -> Iterator[Section]:
 class _Stop:
     """A running application on the way of each round, and what came of the visits."""
 
-    def __init__(self, *, app: App, framework: str, port: int) -> None:
+    def __init__(self, *, app: App, framework: Framework, port: int) -> None:
         self.app = app
         self.framework = framework
         self.port = port
@@ -139,7 +176,7 @@ class _Stop:
         try:
             outcome = load.run(target, seconds=seconds, start=self._next[which.key])
         except load.LoadError as error:
-            raise RuntimeError(f"{self.framework}, {self.app.name}: {error}") from error
+            raise RuntimeError(f"{self.framework.name}, {self.app.name}: {error}") from error
         # Where this run ended; some more may have been under way, and are known to the server.
         self._next[which.key] += outcome.requests + 2 * load.CONNECTIONS
         self.outcomes[which.key].append(outcome)
@@ -173,11 +210,11 @@ def _write_tokens(issuer: LocalIssuer, path: Path, count: int) -> Path:
     return path
 
 
-def _installed(apps: Sequence[App]) -> list[App]:
+def _installed(framework: Framework) -> list[App]:
     there = []
-    for app in apps:
-        if lacking := [name for name in app.needs if find_spec(name) is None]:
-            print(f"{app.name} is left out: {', '.join(lacking)} is not installed", file=sys.stderr)
+    for app in framework.apps:
+        if lacking := [name for name in (*framework.needs, *app.needs) if find_spec(name) is None]:
+            print(f"{framework.name}, {app.name} is left out: {', '.join(lacking)} is not installed", file=sys.stderr)
         else:
             there.append(app)
     return there
@@ -200,13 +237,14 @@ def _require(stop: _Stop, token: str | None, status: int) -> None:
     finally:
         connection.close()
     if answered != status:
-        raise RuntimeError(f"{stop.framework}, {stop.app.name}: answered {answered} where {status} was due")
+        raise RuntimeError(f"{stop.framework.name}, {stop.app.name}: answered {answered} where {status} was due")
 
 
-def _rates(framework: str, which: Load, stops: Sequence[_Stop]) -> Section:
+def _rates(framework: Framework, which: Load, stops: Sequence[_Stop]) -> Section:
     return Section(
-        key=f"apps-rate-{framework.lower()}-{which.key}",
-        title=f"{framework}, requests per second, {which.title}; the goal is 0.90 of the bare one ({_conditions()})",
+        key=f"apps-rate-{framework.key}-{which.key}",
+        title=f"{framework.name}, requests per second, {which.title}; the goal is 0.90 of the bare one "
+        f"({_conditions(framework)})",
         unit="requests/s",
         baseline="bare",
         more_is_better=True,
@@ -221,10 +259,11 @@ def _rates(framework: str, which: Load, stops: Sequence[_Stop]) -> Section:
     )
 
 
-def _latencies(framework: str, which: Load, stops: Sequence[_Stop]) -> Section:
+def _latencies(framework: Framework, which: Load, stops: Sequence[_Stop]) -> Section:
     return Section(
-        key=f"apps-latency-{framework.lower()}-{which.key}",
-        title=f"{framework}, time of a request with all connections busy, {which.title} ({_conditions()})",
+        key=f"apps-latency-{framework.key}-{which.key}",
+        title=f"{framework.name}, time of a request with all connections busy, {which.title} "
+        f"({_conditions(framework)})",
         unit="ms",
         baseline="bare, p50",
         rows=tuple(
@@ -238,5 +277,5 @@ def _latencies(framework: str, which: Load, stops: Sequence[_Stop]) -> Section:
     )
 
 
-def _conditions() -> str:
-    return f"{load.generator()}, {load.CONNECTIONS} connections; {described()}, 1 worker; RS256"
+def _conditions(framework: Framework) -> str:
+    return f"{load.generator()}, {load.CONNECTIONS} connections; {described(framework.server)}, 1 worker; RS256"

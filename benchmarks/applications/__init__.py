@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tokenguard import Issuer, TokenValidator
+
 PATH: Final = "/things"
 SCOPE: Final = "read:things"
 
@@ -17,3 +19,8 @@ class Setting:
     audience: str
     jwks_uri: str
     metadata_url: str
+
+
+def validator_for(setting: Setting) -> TokenValidator:
+    """As documented, with the default cache."""
+    return TokenValidator(Issuer(setting.issuer, jwks_uri=setting.jwks_uri), audience=setting.audience)

@@ -4,7 +4,7 @@ The others are set up as their documentation and most tutorials have it; where t
 answer the same route with the same JSON.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
@@ -12,12 +12,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tokenguard.integrations.starlette import TokenGuardMiddleware, get_token
 
-from . import PATH, Setting
-from .on_starlette import validator_for
+from . import PATH, Setting, by_hand, validator_for
+from .by_hand import Claims
 
 # No `from __future__ import annotations` here: FastAPI evaluates annotations, and those below name local variables.
 
-Claims = Mapping[str, Any]
 Credentials = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
 
 
@@ -45,18 +44,13 @@ def guarded(setting: Setting) -> FastAPI:
 def with_pyjwt(setting: Setting) -> FastAPI:
     import jwt
 
-    keys = jwt.PyJWKClient(setting.jwks_uri)
+    decode = by_hand.decoder(setting)
 
     async def claims(credentials: Credentials) -> Claims:
-        token = credentials.credentials
         try:
-            key = keys.get_signing_key_from_jwt(token)
-            decoded: Claims = jwt.decode(
-                token, key, algorithms=["RS256"], audience=setting.audience, issuer=setting.issuer
-            )
+            return decode(credentials.credentials)
         except jwt.PyJWTError as error:
             raise _unauthorized() from error
-        return decoded
 
     return _depending_on(claims)
 

@@ -10,10 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tokenguard import Issuer, TokenValidator
 from tokenguard.integrations.starlette import TokenGuardMiddleware, get_token, require_scopes
 
-from . import PATH, SCOPE, Setting
+from . import PATH, SCOPE, Setting, validator_for
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -28,11 +27,6 @@ def guarded(setting: Setting) -> Starlette:
 
 def guarded_with_scopes(setting: Setting) -> Starlette:
     return _behind_middleware(setting, require_scopes(SCOPE)(_caller))
-
-
-def validator_for(setting: Setting) -> TokenValidator:
-    """As documented, with the default cache."""
-    return TokenValidator(Issuer(setting.issuer, jwks_uri=setting.jwks_uri), audience=setting.audience)
 
 
 def _behind_middleware(setting: Setting, endpoint: Endpoint) -> Starlette:

@@ -600,18 +600,24 @@ def _after_an_empty_chunk(environ: Environ, start_response: StartResponse) -> It
     raise AccessDenied
 
 
+@pytest.mark.parametrize("app", [_after_start, _in_a_generator_after_start], ids=["start", "start in a generator"])
+def test_a_refusal_takes_the_place_of_a_response_of_which_nothing_was_sent(
+    app: WSGIApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    # PEP 3333, "Error Handling". uwsgi would let the 200 stand.
+    caplog.set_level(logging.DEBUG, logger="tokenguard")
+    found = serve(guarded(app), environ_of(headers=bearer(GOOD)))
+    assert (found.status, found.header("cache-control")) == (403, "no-store")
+    assert found.body.startswith(b'{"error": "insufficient_scope"')
+    assert [record.getMessage() for record in caplog.records] == ["refused with 403: access_denied"]
+
+
 @pytest.mark.parametrize(
     ("app", "sent"),
-    [
-        (_after_start, []),
-        (_after_write, [b"one"]),
-        (_in_a_generator_after_start, []),
-        (_after_a_chunk, [b"one"]),
-        (_after_an_empty_chunk, [b""]),
-    ],
-    ids=["start", "write", "start in a generator", "chunk", "empty chunk"],
+    [(_after_write, [b"one"]), (_after_a_chunk, [b"one"]), (_after_an_empty_chunk, [b""])],
+    ids=["write", "chunk", "empty chunk"],
 )
-def test_a_refusal_that_comes_after_the_response_has_begun_propagates(app: WSGIApp, sent: list[bytes]) -> None:
+def test_a_refusal_that_comes_when_the_response_is_under_way_propagates(app: WSGIApp, sent: list[bytes]) -> None:
     # The server closes the connection, or answers 500 where nothing has gone out yet.
     exchange = Exchange()
     with pytest.raises(AccessDenied):

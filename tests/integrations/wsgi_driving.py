@@ -86,6 +86,8 @@ class Exchange:
         assert type(status) is str
         assert type(headers) is list
         assert self.started is None or exc_info is not None, "start_response a second time"
+        if exc_info is not None and self.sent:
+            raise exc_info[1]
         self.started = status, headers
         return self.sent.append
 

@@ -1,13 +1,13 @@
 """WSGI applications behind a server in a process of its own, seen from both ends: `serving` starts it, `main` is it.
 
-The child has all applications of the table, told apart by the Host that is asked for. It prints its port when it can be
-connected to, and ends when its standard input does, so that it cannot outlive whoever started it.
+The child has all applications of the table, told apart by the Host that is asked for, or others that a function makes.
+It prints its port when it can be connected to, and ends when its standard input does, so that it cannot outlive whoever
+started it.
 """
 
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - werkzeug's; found for the first time in one of granian's threads, it may be unknown
-import functools
 import os
 import signal
 import socket
@@ -19,12 +19,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-GRACE = 20  # seconds to start and to end in; nothing that passes waits for it
+GRACE = 60  # seconds to start and to end in; nothing that passes waits for it
 LIMIT = 65_535  # bytes of a header: the table has one of 20 KB
 UWSGI = Path(sysconfig.get_path("scripts")) / "uwsgi"
 
@@ -33,30 +32,29 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "gunicorn-gthread": ("gunicorn",),
     "gunicorn-gevent": ("gunicorn", "gevent"),
     "waitress": ("waitress",),
+    "uwsgi": ("pyuwsgi",),
+    "granian": ("granian",),
     "werkzeug": ("werkzeug",),
     "wsgiref": (),
 }
 """Each server, and the packages that it is made of."""
 
 
-def missing(server: str) -> list[str]:
-    """The packages that are not installed."""
-    return [
-        package
-        for package in (*SERVERS[server], "flask")
-        if not (UWSGI.exists() if package == "uwsgi" else find_spec(package))
-    ]
+APPLICATIONS = f"{__spec__.name}:by_host"
 
 
 @contextmanager
-def serving(server: str) -> Iterator[int]:
-    """Serve on loopback, and yield the port.
+def serving(server: str, made_by: str = APPLICATIONS, *, child: str = __spec__.name) -> Iterator[int]:
+    """Serve an application (`module:function`, called without arguments) on loopback, and yield the port.
+
+    Args:
+        child: the module that serves.
 
     Raises:
         RuntimeError: it did not start; why stands on standard error.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", __spec__.name, server],
+        [sys.executable, "-m", child, server, made_by],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -80,27 +78,33 @@ def serving(server: str) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it started, should it have left that behind
 
 
 # The child. It imports the applications late: gevent patches a worker before anything else is in it.
 
+Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
-@functools.cache
-def applications() -> dict[str, Any]:
-    """All of them, by Host."""
+
+def by_host() -> Application:
+    """The applications of the table."""
     from tests.integrations.behaviour import PUBLIC, make_validator
     from tests.integrations.flask_apps import applications as flask_applications
     from tests.integrations.wsgi_driving import application as table
     from tokenguard.integrations.wsgi import TokenGuardMiddleware
 
     flask = flask_applications()
-    return {
+    applications: dict[str, Application] = {
         "wsgi-required": TokenGuardMiddleware(table, make_validator(), public=PUBLIC),
         "wsgi-optional": TokenGuardMiddleware(table, make_validator(), required=False),
         "wsgi-odd": TokenGuardMiddleware(odd, make_validator()),
+        "wsgi-path": TokenGuardMiddleware(path, make_validator(), public=PUBLIC),
         "flask-required": flask["required"],
         "flask-optional": flask["optional"],
     }
+    return lambda environ, start_response: applications[environ["HTTP_HOST"]](environ, start_response)
 
 
 def odd(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -109,6 +113,10 @@ def odd(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 
     from tokenguard import AccessDenied
     from tokenguard.integrations.wsgi import get_token
+
+    def begun() -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
+        raise AccessDenied
 
     def generator() -> Iterator[bytes]:
         if environ["PATH_INFO"] == "/refusing":
@@ -128,18 +136,21 @@ def odd(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         wrapper = environ.get("wsgi.file_wrapper", lambda file, size: iter(lambda: file.read(size), b""))
         return wrapper(io.BytesIO(b"file"), 2)
 
-    ways: dict[str, Callable[[], Iterable[bytes]]] = {"/file": file, "/keys": keys}
+    ways: dict[str, Callable[[], Iterable[bytes]]] = {"/begun": begun, "/file": file, "/keys": keys}
     return ways.get(environ["PATH_INFO"], generator)()
 
 
-def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-    return applications()[environ["HTTP_HOST"]](environ, start_response)
+def path(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Says where it was asked for."""
+    body: bytes = environ["PATH_INFO"].encode("latin-1")
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
 
 
-def main(server: str) -> None:
+def main(server: str, made_by: str) -> None:
     """Serve until told to end."""
     kind, _, variant = server.partition("-")
-    running: dict[str, Callable[[str], None]] = {
+    running: dict[str, Callable[[str, str], None]] = {
         "gunicorn": _gunicorn,
         "waitress": _waitress,
         "werkzeug": _werkzeug,
@@ -147,10 +158,16 @@ def main(server: str) -> None:
         "granian": _granian,
         "uwsgi": _uwsgi,
     }
-    running[kind](variant)
+    running[kind](made_by, variant)
 
 
-def _listen() -> socket.socket:
+def _made(by: str) -> Application:
+    module, _, name = by.partition(":")
+    application: Application = getattr(import_module(module), name)()
+    return application
+
+
+def listen() -> socket.socket:
     """A socket that connections may wait at from now on."""
     listener = socket.create_server(("127.0.0.1", 0))
     _say_port(listener)
@@ -162,7 +179,7 @@ def _say_port(bound: socket.socket) -> None:
     sys.stdout.flush()
 
 
-def _when_told(end: Callable[[], object]) -> None:
+def when_told(end: Callable[[], object]) -> None:
     """Call `end` when standard input is at its end."""
 
     def wait() -> None:
@@ -173,31 +190,31 @@ def _when_told(end: Callable[[], object]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _gunicorn(worker: str) -> None:
+def _gunicorn(made_by: str, worker: str) -> None:
     base: Any = import_module("gunicorn.app.base")
 
-    class Application(base.BaseApplication):  # type: ignore[misc] # untyped
+    class Server(base.BaseApplication):  # type: ignore[misc] # untyped
         def load_config(self) -> None:
-            settings = {"bind": f"fd://{_listen().detach()}", "worker_class": worker, "threads": 4}
+            settings = {"bind": f"fd://{listen().detach()}", "worker_class": worker, "threads": 4}
             for name, value in {**settings, "limit_request_field_size": LIMIT, "loglevel": "critical"}.items():
                 self.cfg.set(name, value if worker != "sync" or name != "threads" else 1)
             self.cfg.set("graceful_timeout", 1)
 
-        def load(self) -> Any:
-            return application
+        def load(self) -> Application:
+            return _made(made_by)
 
-    _when_told(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    Application().run()
+    when_told(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    Server().run()
 
 
-def _waitress(_: str) -> None:
+def _waitress(made_by: str, _: str) -> None:
     waitress: Any = import_module("waitress")
-    server = waitress.create_server(application, sockets=[_listen()])
-    _when_told(lambda: os._exit(0))
+    server = waitress.create_server(_made(made_by), sockets=[listen()])
+    when_told(lambda: os._exit(0))
     server.run()
 
 
-def _werkzeug(_: str) -> None:
+def _werkzeug(made_by: str, _: str) -> None:
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Quiet(WSGIRequestHandler):
@@ -207,14 +224,15 @@ def _werkzeug(_: str) -> None:
         def version_string(self) -> str:
             return "werkzeug"  # without that of Python
 
-    listener = _listen()
+    listener = listen()
     host, port = listener.getsockname()
+    application = _made(made_by)
     server = make_server(host, port, application, threaded=True, request_handler=Quiet, fd=listener.fileno())
-    _when_told(server.shutdown)
+    when_told(server.shutdown)
     server.serve_forever(poll_interval=0.05)
 
 
-def _wsgiref(_: str) -> None:
+def _wsgiref(made_by: str, _: str) -> None:
     from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
     ServerHandler.server_software = "wsgiref"  # without the version of Python
@@ -224,22 +242,21 @@ def _wsgiref(_: str) -> None:
             pass
 
     server = WSGIServer(("127.0.0.1", 0), Quiet)
-    server.set_app(application)
+    server.set_app(_made(made_by))
     _say_port(server.socket)
-    _when_told(server.shutdown)
+    when_told(server.shutdown)
     server.serve_forever(poll_interval=0.05)
 
 
-def _granian(_: str) -> None:
+def _granian(made_by: str, _: str) -> None:
     # It binds for itself, and neither takes a socket nor says its port: this one keeps a port for it.
     kept = socket.socket()
     for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
         kept.setsockopt(socket.SOL_SOCKET, option, 1)
     kept.bind(("127.0.0.1", 0))
     granian: Any = import_module("granian")
-    server = granian.Granian(
-        f"{__spec__.name}:application", port=kept.getsockname()[1], interface="wsgi", log_enabled=False
-    )
+    port = kept.getsockname()[1]
+    server = granian.Granian(made_by, port=port, interface="wsgi", factory=True, log_enabled=False)
 
     def say_port_when_it_serves() -> None:
         until = time.monotonic() + GRACE
@@ -248,18 +265,19 @@ def _granian(_: str) -> None:
                 _say_port(kept)
                 return
             time.sleep(0.01)  # it does not say when it has begun to listen
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=say_port_when_it_serves, daemon=True).start()
-    _when_told(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    when_told(lambda: os.kill(os.getpid(), signal.SIGTERM))
     with kept:
         server.serve()
 
 
-def _uwsgi(_: str) -> None:
-    listener = _listen()
+def _uwsgi(made_by: str, _: str) -> None:
+    listener = listen()
     process = subprocess.Popen(
         [
-            *(str(UWSGI), f"--http-socket=fd://{listener.fileno()}", f"--module={__spec__.name}:application"),
+            *(str(UWSGI), f"--http-socket=fd://{listener.fileno()}", f"--module={made_by}()"),
             *("--master", "--die-on-term", "--need-app", "--enable-threads", "--threads=4", f"--buffer-size={LIMIT}"),
             *("--disable-logging", "--logto=/dev/null", f"--pythonpath={ROOT}", f"--virtualenv={sys.prefix}"),
         ],
@@ -269,9 +287,9 @@ def _uwsgi(_: str) -> None:
         stderr=subprocess.DEVNULL,
     )
     listener.close()
-    _when_told(process.terminate)
+    when_told(process.terminate)
     process.wait()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

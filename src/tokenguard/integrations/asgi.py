@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
-from inspect import iscoroutinefunction
+from collections.abc import Awaitable
 
 from ..errors import ConfigurationError, RequestRefused
 from ..token import AccessToken
-from ..validator import TokenValidator
 from ._asgi_types import ASGIApp, Message, Receive, Scope, Send
 from ._authorization import credentials
 from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, answer, bind, name_and_log
 from ._expiry import POLICY_VIOLATION, until_expiry
-from ._public_paths import PublicPaths
+from ._guard import Guard
 
 __all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "TokenGuardMiddleware"]
 
@@ -20,52 +18,14 @@ __all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "TokenGuardMiddlewa
 _BEGINS = {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
 
 
-class TokenGuardMiddleware:
+class TokenGuardMiddleware(Guard[ASGIApp, Scope]):
     """Lets a request through only with a valid access token in its `Authorization` header.
 
     The application finds the validated token in the scope, under `"tokenguard.token"`. `http` and `websocket` scopes
     are guarded, `lifespan` passes, any other scope is refused. A websocket is closed when its token expires.
 
-    Args:
-        app: the application to wrap.
-        validator: who decides.
-        required: False lets a request *without* a token through (the application then finds None), for applications
-            that ask route by route. A token that is present and bad is refused all the same.
-        public: paths that need no token and where none is looked at: exact decoded paths below the mount, or
-            `"/static/*"` for a subtree. Everything else is protected whatever its method, CORS preflights too: put
-            CORS middleware outside of this one.
-        issuer_of: where tenants have issuers and addresses of their own: a plain function from the scope to the URL of
-            the issuer whose tokens are good there, None if nobody's are. One tenant's token is then refused at
-            another's address.
-
-    Raises:
-        ConfigurationError: an argument is not usable.
-
     Not checked: scopes; ask for those on the route.
     """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        validator: TokenValidator,
-        *,
-        required: bool = True,
-        public: Collection[str] = (),
-        issuer_of: Callable[[Scope], str | None] | None = None,
-    ) -> None:
-        if isinstance(validator, type) or not hasattr(validator, "validate_async"):
-            raise ConfigurationError(f"validator is {validator!r}: pass a TokenValidator")
-        if type(required) is not bool:
-            raise ConfigurationError(f"required is {required!r}: True or False")
-        said: object = issuer_of  # what is annotated need not hold
-        if said is not None and (not callable(said) or iscoroutinefunction(said)):
-            raise ConfigurationError(f"issuer_of is {issuer_of!r}: give a plain function of the scope")
-        self.app = app
-        self.validator = validator
-        self._issuer_of = issuer_of
-        self._required = required
-        paths = PublicPaths(public)
-        self._public = paths if public else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]

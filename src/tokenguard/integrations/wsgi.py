@@ -8,7 +8,8 @@ app = TokenGuardMiddleware(app, validator)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -16,19 +17,9 @@ from urllib.parse import unquote_to_bytes
 from ..errors import RequestRefused
 from ..requirements import ANY_TOKEN
 from ..token import AccessToken
-from ..validator import TokenValidator
 from ._authorization import credentials
-from ._common import (
-    TOKEN_KEY,
-    VERDICT_KEY,
-    Verdict,
-    admit,
-    answer,
-    bind,
-    check_options,
-    check_validator,
-    name_and_log,
-)
+from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, admit, answer, bind, name_and_log
+from ._guard import Guard
 from ._public_paths import PublicPaths
 
 Environ = dict[str, Any]
@@ -41,47 +32,14 @@ _RAW_PATHS = ("RAW_URI", "REQUEST_URI")
 _PHRASES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 503: "Service Unavailable"}
 
 
-class TokenGuardMiddleware:
+class TokenGuardMiddleware(Guard[WSGIApp, Environ]):
     """Lets a request through only with a valid access token in its `Authorization` header.
 
     The application finds the validated token in its environ, under `"tokenguard.token"`, or with `get_token`. A refusal
-    that it raises before it called `start_response` is the answer.
-
-    Args:
-        app: the application to wrap.
-        validator: who decides.
-        required: False lets a request *without* a token through (the application then finds None), for applications
-            that ask route by route. A token that is present and bad is refused all the same.
-        public: paths that need no token and where none is looked at: exact decoded paths below the mount, as they stand
-            in `PATH_INFO`, or `"/static/*"` for a subtree. Everything else is protected whatever its method, CORS
-            preflights too: put CORS middleware outside of this one.
-        issuer_of: where tenants have issuers and addresses of their own: a plain function from the environ to the URL
-            of the issuer whose tokens are good there, None if nobody's are. One tenant's token is then refused at
-            another's address.
-
-    Raises:
-        ConfigurationError: an argument is not usable.
+    that it raises is the answer, until something of its body was sent.
 
     Not checked: scopes; ask for those on the route.
     """
-
-    def __init__(
-        self,
-        app: WSGIApp,
-        validator: TokenValidator,
-        *,
-        required: bool = True,
-        public: Collection[str] = (),
-        issuer_of: Callable[[Environ], str | None] | None = None,
-    ) -> None:
-        check_validator(validator)
-        check_options(required, issuer_of)
-        self.app = app
-        self.validator = validator
-        self._issuer_of = issuer_of
-        self._required = required
-        paths = PublicPaths(public)
-        self._public = paths if public else None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -106,9 +64,10 @@ class TokenGuardMiddleware:
             # is a generator or its like: it begins one with its first chunk, and until then may refuse.
             return body if begun else _Resumed(body)
         except RequestRefused as refused:
-            if begun:
-                raise
-            return _refuse(name_and_log(refused, inner[VERDICT_KEY]), environ, start_response)
+            # PEP 3333, "Error Handling": headers wait for the body, and a server takes others for them. Where they are
+            # gone, it raises what it is told here.
+            more = [sys.exc_info()] if begun else []
+            return _refuse(name_and_log(refused, inner[VERDICT_KEY]), environ, start_response, *more)
 
     def _credentials(self, environ: Environ) -> bytes | None:
         """The token's text; None where a request may come without."""
@@ -156,9 +115,12 @@ def _is_public(environ: Environ, public: PublicPaths) -> bool:
     return public.include(path.decode("utf-8", "replace"), "", b"".join(sent))
 
 
-def _refuse(refused: RequestRefused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def _refuse(
+    refused: RequestRefused, environ: Environ, start_response: StartResponse, *exc_info: object
+) -> Iterable[bytes]:
     response = answer(refused, environ.get("REQUEST_METHOD"))
-    start_response(f"{response.status} {_PHRASES.get(response.status, 'Refused')}", list(response.headers.items()))
+    status = f"{response.status} {_PHRASES.get(response.status, 'Refused')}"
+    start_response(status, list(response.headers.items()), *exc_info)
     return [response.body]
 
 
