@@ -12,9 +12,9 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from ..errors import RequestRefused
-from ._common import VERDICT_KEY, hold, name_and_log
-from ._endpoints import respond
+from ...errors import RequestRefused
+from .._common import VERDICT_KEY, hold, name_and_log
+from ..starlette._endpoints import respond
 
 
 def answer_refusals(app: Starlette) -> None:

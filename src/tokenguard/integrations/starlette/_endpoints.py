@@ -11,9 +11,9 @@ from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from ..errors import ConfigurationError, RequestRefused
-from ..requirements import Requirement
-from ._common import VERDICT_KEY, admit, answer, name_and_log
+from ...errors import ConfigurationError, RequestRefused
+from ...requirements import Requirement
+from .._common import VERDICT_KEY, admit, answer, name_and_log
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,11 +1,4 @@
-"""FastAPI: the guard of an app, and the dependency by which its routes ask for a token.
-
-guard = TokenGuard(validator, scopes={"read:users": "See who is there"})
-guard.install(app)
-
-@app.get("/users")
-async def users(token: Annotated[AccessToken, Security(guard, scopes=["read:users"])]) -> list[str]: ...
-"""
+"""The guard of an app, which is the dependency of its routes too."""
 
 # No `from __future__ import annotations`: FastAPI reads the annotations of `__call__`, and older ones without globals.
 
@@ -18,17 +11,15 @@ from fastapi.security import OAuth2, SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.routing import Router
 
-from ..errors import ConfigurationError, RequestRefused
-from ..requirements import ANY_TOKEN, Requirement, require
-from ..token import AccessToken
-from ..validator import TokenValidator
-from . import asgi
-from ._common import VERDICT_KEY, admit, require_verdict
+from ...errors import ConfigurationError, RequestRefused
+from ...requirements import ANY_TOKEN, Requirement, require
+from ...token import AccessToken
+from ...validator import TokenValidator
+from .. import asgi
+from .._common import VERDICT_KEY, admit, require_verdict
+from ..starlette import TokenGuardMiddleware
 from ._handlers import answer_refusals
 from ._openapi import describe, scheme
-from .starlette import TokenGuardMiddleware
-
-__all__ = ["TokenGuard"]
 
 _ASKED = "tokenguard.asked"  # in the scope: which scopes the dependencies of this request have named so far
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi.openapi import models
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 
 
 def scheme(

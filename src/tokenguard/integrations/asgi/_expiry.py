@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from .. import _async
-from ._asgi_types import Message, Receive, Send
+from ... import _async
+from ._types import Message, Receive, Send
 
 POLICY_VIOLATION = 1008  # RFC 6455 s7.4.1
 EXPIRED = "the access token expired"

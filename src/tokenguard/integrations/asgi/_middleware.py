@@ -1,18 +1,16 @@
-"""The middleware for any ASGI application. It needs no framework."""
+"""The middleware."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from ..errors import ConfigurationError, RequestRefused
-from ..token import AccessToken
-from ._asgi_types import ASGIApp, Message, Receive, Scope, Send
-from ._authorization import credentials
-from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, answer, bind, name_and_log
+from ...errors import ConfigurationError, RequestRefused
+from ...token import AccessToken
+from .._authorization import credentials
+from .._common import TOKEN_KEY, VERDICT_KEY, Verdict, answer, bind, name_and_log
+from .._guard import Guard
 from ._expiry import POLICY_VIOLATION, until_expiry
-from ._guard import Guard
-
-__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "TokenGuardMiddleware"]
+from ._types import ASGIApp, Message, Receive, Scope, Send
 
 # With these an application begins to answer. Before them it may give hints, or push (HTTP/2), and refuse all the same.
 _BEGINS = {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
