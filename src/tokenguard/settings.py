@@ -156,7 +156,7 @@ def _build(
     said = {name: value for name, value in settings.items() if name not in also}
     for name in said:
         if name not in _SETTINGS:
-            raise ConfigurationError(f"{source.call(name)} is no setting: {_suggestion(name, source)}")
+            raise ConfigurationError(no_setting(name, _SETTINGS, source.call))
     for name in ("ISSUER", "AUDIENCE"):
         if name not in said:
             raise ConfigurationError(f"{source.call(name)} is missing: {_MISSING[name]}")
@@ -187,9 +187,11 @@ def _value(value: Any, form: _Form, name: str, source: _Source) -> Any:
     raise ConfigurationError(f"{source.call(name)} {trouble}")
 
 
-def _suggestion(name: object, source: _Source) -> str:
-    close = difflib.get_close_matches(str(name).upper(), _SETTINGS, n=1, cutoff=0.5)
-    return f"did you mean {source.call(close[0])}?" if close else f"choose from {', '.join(_SETTINGS)}"
+def no_setting(name: object, names: Collection[str], call: Callable[[Any], str]) -> str:
+    """For our own modules: that a setting has none of these names, and which one may have been meant."""
+    close = difflib.get_close_matches(str(name).upper(), names, n=1, cutoff=0.5)
+    remedy = f"did you mean {call(close[0])}?" if close else f"choose from {', '.join(names)}"
+    return f"{call(name)} is no setting: {remedy}"
 
 
 # Forms

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
@@ -15,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from ...errors import ConfigurationError
-from ...settings import NAMES, validator_from
+from ...settings import NAMES, no_setting, validator_from
 from ...validator import TokenValidator
 
 OURS = ("VALIDATOR", "REQUIRED", "USER", "ISSUER_OF")
@@ -49,9 +48,7 @@ def configuration() -> Configuration:
         )
     for key in said:
         if key not in OURS + NAMES:
-            meant = get_close_matches(str(key).upper(), OURS + NAMES, n=1, cutoff=0.5)
-            remedy = f"did you mean {meant[0]!r}?" if meant else f"choose from {', '.join(OURS + NAMES)}"
-            raise ConfigurationError(f"TOKENGUARD[{key!r}] is no setting: {remedy}")
+            raise ConfigurationError(no_setting(key, OURS + NAMES, lambda name: f"TOKENGUARD[{name!r}]"))
     required = said.get("REQUIRED", True)
     if type(required) is not bool:
         raise ConfigurationError(f"TOKENGUARD['REQUIRED'] is {required!r}: True or False")
