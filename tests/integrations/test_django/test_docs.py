@@ -21,11 +21,12 @@ from tests.integrations.test_django import project
 from tests.integrations.test_django.conftest import Ask, Configured
 from tokenguard.testing import LocalIssuer
 
-DOCS = Path(__file__).parents[3] / "docs" / "frameworks"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs" / "frameworks"
 
 
-def examples(name: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.DOTALL)
+def examples(name: str, folder: Path = DOCS) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (folder / name).read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,15 @@ def found_by_checks() -> list[str]:
 
 def with_scope(issuer: LocalIssuer, scope: str) -> tuple[tuple[bytes, bytes], ...]:
     return bearer(issuer.mint(scope=scope))
+
+
+def test_the_examples_of_the_readme(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
+    settings, urls = (example for example in examples("README.md", ROOT) if re.match("# (settings|urls).py", example))
+    configured(**settings_of(settings, issuer), ROOT_URLCONF=tuple(run(urls)["urlpatterns"]))
+    assert found_by_checks() == []
+    assert ask("/users").status == 401
+    assert json.loads(ask("/users", with_scope(issuer, "read:users")).body) == {"caller": "user-1"}
+    assert ask("/users", with_scope(issuer, "other")).status == 403
 
 
 def test_the_first_example_of_django(ask: Ask, configured: Configured, issuer: LocalIssuer) -> None:
