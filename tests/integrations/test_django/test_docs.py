@@ -99,6 +99,7 @@ def test_the_example_of_the_environment(
     ask: Ask, configured: Configured, issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, urls, _, _, settings, *_ = examples("django.md")
+    monkeypatch.delenv("TOKENGUARD_VECTORS", raising=False)  # no setting: it is for our own tests
     monkeypatch.setenv("TOKENGUARD_ISSUER", issuer.url)
     monkeypatch.setenv("TOKENGUARD_AUDIENCE", "https://api.example.com")
     configured(TOKENGUARD=run(settings)["TOKENGUARD"], ROOT_URLCONF=tuple(run(urls)["urlpatterns"]))
