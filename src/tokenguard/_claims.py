@@ -25,8 +25,11 @@ LATEST_SECONDS = 253402300799
 # at_hash and c_hash (OpenID Connect Core s3.3.2.11), events (Back-Channel Logout s2.4, RFC 8417). A nonce alone is no
 # such mark: some servers copy it into access tokens.
 _FOREIGN_CLAIMS = ("at_hash", "c_hash", "events")
-_FOREIGN_KINDS = {"token_use": frozenset({"id"}), "typ": frozenset({"id", "refresh", "offline", "logout"})}
-_MARKS = frozenset({*_FOREIGN_CLAIMS, *_FOREIGN_KINDS, "cnf"})
+# Where servers say of which kind a token is: Keycloak in typ, Cognito and Ory Hydra in token_use, idpyoidc in
+# token_class, Simple JWT in token_type. A refresh token may have our aud and be called active (RFC 7662 s2.2).
+_KINDS = ("typ", "token_use", "token_class", "token_type")
+_FOREIGN_KINDS = frozenset({"id", "id_token", "refresh", "refresh_token", "offline", "logout"})
+_MARKS = frozenset({*_FOREIGN_CLAIMS, *_KINDS, "cnf"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,9 +166,9 @@ def _check_kind(claims: dict[str, Any]) -> None:
     for name in _FOREIGN_CLAIMS:
         if name in claims:
             raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"{name} is of an ID or logout token")
-    for name, kinds in _FOREIGN_KINDS.items():
+    for name in _KINDS:
         kind = _string(claims, name)
-        if kind is not None and kind.lower() in kinds:
+        if kind is not None and kind.lower() in _FOREIGN_KINDS:
             raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"{name} is {for_log(kind)}: no access token")
     if "cnf" in claims:
         # RFC 9449 s7.2, RFC 8705 s3: without a proof of the key it is bound to, whoever sends it may have stolen it.

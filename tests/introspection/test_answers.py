@@ -198,6 +198,15 @@ ANSWERS: dict[str, tuple[Any, str]] = {
     "typ a number": (active(typ=1), "malformed_claim"),
     "token_use id": (active(token_use="id"), "wrong_token_kind"),
     "token_use access": (active(token_use="access"), ACCEPT),
+    # Ory Hydra and HubSpot; idpyoidc. Of a refresh token that has our aud they say so there and nowhere else.
+    "token_use access_token": (active(token_use="access_token"), ACCEPT),
+    "token_use refresh_token": (active(token_use="refresh_token"), "wrong_token_kind"),
+    "token_use refresh_token and no token_type": (
+        active(token_use="refresh_token", token_type=DROP),
+        "wrong_token_kind",
+    ),
+    "token_class access_token": (active(token_class="access_token"), ACCEPT),
+    "token_class refresh_token": (active(token_class="refresh_token", token_type=DROP), "wrong_token_kind"),
 }
 
 
