@@ -122,7 +122,8 @@ class Introspector:
         self._active: Generations[Standing] = Generations(entries=asked.entries, weight=ANSWER_BYTES)
         self._refused: Generations[_Refusal] = Generations(entries=asked.entries, weight=asked.entries)
         self._breaker = Breaker(failures=FAILURES, pause_first=PAUSE_FIRST, pause_most=PAUSE_MOST, random=random)
-        self._queue = Queue(name=self, places=asked.in_flight, length=asked.in_flight * WAITING)
+        # By endpoint: tenants may have one in common, and what it can bear does not grow with their number.
+        self._queue = Queue(name=asked.endpoint or self, places=asked.in_flight, length=asked.in_flight * WAITING)
         self._trouble: Trouble | None = None  # of the last answer
 
     def judge(self, text: bytes, digest: bytes, now: float, tick: float) -> Standing | Miss[Standing]:
@@ -281,6 +282,10 @@ class Introspector:
                 return key
             if key.verify(header.alg, signed, signature):
                 return members
+            # The issuer may have put a new key under the same kid, as with a JWT of its own.
+            fetch = self._keys.doubt(tick) if attempt == 0 else None
+            if fetch is not None:
+                return fetch
             trouble = "its signature does not hold"
         raise ValueError(f"not signed by the issuer: {trouble}")
 
