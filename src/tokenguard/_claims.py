@@ -25,7 +25,7 @@ LATEST_SECONDS = 253402300799
 # at_hash and c_hash (OpenID Connect Core s3.3.2.11), events (Back-Channel Logout s2.4, RFC 8417). A nonce alone is no
 # such mark: some servers copy it into access tokens.
 _FOREIGN_CLAIMS = ("at_hash", "c_hash", "events")
-# Where servers say of which kind a token is: Keycloak in typ, Cognito and Ory Hydra in token_use, idpyoidc in
+# Where servers say of which kind a token is: Keycloak in typ, Cognito and Ory Hydra in token_use, Lightwave in
 # token_class, Simple JWT in token_type. A refresh token may have our aud and be called active (RFC 7662 s2.2).
 _KINDS = ("typ", "token_use", "token_class", "token_type")
 _FOREIGN_KINDS = frozenset({"id", "id_token", "refresh", "refresh_token", "offline", "logout"})

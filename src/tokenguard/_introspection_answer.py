@@ -108,7 +108,7 @@ def read_active(members: dict[str, Any], rules: ClaimRules) -> AccessToken:
     elif "token_type" in members:
         raise InvalidToken(Reason.MALFORMED_CLAIM, "token_type is no string")
     elif not rules.token_type_optional:
-        raise InvalidToken(Reason.WRONG_TOKEN_KIND, "no token_type, and no audience either that is looked at")
+        raise InvalidToken(Reason.WRONG_TOKEN_KIND, "no token_type, which alone would tell it from a refresh token")
     if "iss" in members and members["iss"] not in (rules.issuer.url, *rules.issuer.profile.issuer_aliases):
         raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(members['iss'])}")
     return read_claims({name: value for name, value in members.items() if name != "active"}, rules)

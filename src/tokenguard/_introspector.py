@@ -106,13 +106,18 @@ class Introspector:
             aud_optional=asked.allow_missing_aud,
             exp_optional=asked.allow_missing_exp,
             # Where no audience is looked at, nothing else would keep a refresh token out.
-            token_type_optional=asked.allow_missing_token_type
-            or not (asked.allow_missing_aud or rules.audience is None),
+            token_type_optional=not (asked.allow_missing_aud or rules.audience is None)
+            if asked.allow_missing_token_type is None
+            else asked.allow_missing_token_type,
         )
         # Of a JWT that has been proven, it is enough to know that it still stands: its age is in its own iat.
         ageless = replace(self._rules.issuer, max_token_age=None)
         self._lenient = replace(
-            self._rules, issuer=ageless, aud_optional=True, exp_optional=True, token_type_optional=True
+            self._rules,
+            issuer=ageless,
+            aud_optional=True,
+            exp_optional=True,
+            token_type_optional=asked.allow_missing_token_type is not False,
         )
         self._discovery = None if asked.endpoint is not None else Discovery(issuer)
         self._endpoint = asked.endpoint or ""
