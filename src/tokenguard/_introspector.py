@@ -104,6 +104,7 @@ class Introspector:
             issuer=replace(issuer, profile=plain),
             audience=rules.audience,
             aud_optional=asked.allow_missing_aud,
+            aud_may_be_empty=asked.allow_missing_aud,
             exp_optional=asked.allow_missing_exp,
             # Where no audience is looked at, nothing else would keep a refresh token out.
             token_type_optional=not (asked.allow_missing_aud or rules.audience is None)

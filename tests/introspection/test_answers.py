@@ -276,7 +276,10 @@ class TestWithoutAud:
             (active(aud=DROP), ACCEPT),
             (active(), ACCEPT),
             (active(aud="https://other.example.com"), "wrong_audience"),  # where it speaks, it counts
-            (active(aud=[]), "wrong_audience"),
+            (active(aud=""), "wrong_audience"),
+            (active(aud=[]), ACCEPT),  # Ory Hydra, of a token without an audience
+            (active(aud=[], token_type=DROP), "wrong_token_kind"),
+            (active(aud=[], token_use="refresh_token"), "wrong_token_kind"),
             (active(aud=None), "malformed_claim"),
             (active(aud=DROP, token_type=DROP), "wrong_token_kind"),
             (active(token_type=DROP), "wrong_token_kind"),
