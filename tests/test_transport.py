@@ -209,6 +209,11 @@ def test_no_compressed_answer_is_asked_for_or_read() -> None:
     assert seen[0]["accept"] == "application/json"
 
 
+def test_an_encoding_that_is_none_is_read_however_it_is_spelt() -> None:
+    transport = _mock(lambda _: httpx.Response(200, headers={"Content-Encoding": "Identity"}, content=b"{}"))
+    assert transport.send(_request("https://x/")).body == b"{}"
+
+
 def test_whatever_a_client_raises_is_trouble_and_harmless_in_a_log() -> None:
     def respond(_: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError("\x1b[31m\r\n" + "x" * 1000)

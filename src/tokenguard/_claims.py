@@ -25,16 +25,19 @@ LATEST_SECONDS = 253402300799
 # at_hash and c_hash (OpenID Connect Core s3.3.2.11), events (Back-Channel Logout s2.4, RFC 8417). A nonce alone is no
 # such mark: some servers copy it into access tokens.
 _FOREIGN_CLAIMS = ("at_hash", "c_hash", "events")
-_FOREIGN_KINDS = {"token_use": frozenset({"id"}), "typ": frozenset({"id", "refresh", "offline", "logout"})}
-_MARKS = frozenset({*_FOREIGN_CLAIMS, *_FOREIGN_KINDS, "cnf"})
+# Where servers say of which kind a token is: Keycloak in typ, Cognito and Ory Hydra in token_use, Lightwave in
+# token_class, Simple JWT in token_type. Ory Hydra calls a refresh token active and Bearer, with the aud of its grant.
+_KINDS = ("typ", "token_use", "token_class", "token_type")
+_FOREIGN_KINDS = frozenset({"id", "id_token", "refresh", "refresh_token", "offline", "logout"})
+_MARKS = frozenset({*_FOREIGN_CLAIMS, *_KINDS, "cnf"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRules:
     """What is asked of the claims of one issuer's tokens. `audience` is None where any will do.
 
-    `aud_optional`, `exp_optional` and `token_type_optional` are for what a server says of a token (RFC 7662 s2.2),
-    never for a token itself.
+    `aud_optional`, `aud_may_be_empty` (Ory Hydra sends [] where others send nothing), `exp_optional` and
+    `token_type_optional` are for what a server says of a token (RFC 7662 s2.2), never for a token itself.
     The issuer's profile is taken apart here, once.
 
     Raises:
@@ -44,6 +47,7 @@ class ClaimRules:
     issuer: Issuer
     audience: frozenset[str] | None
     aud_optional: bool = False
+    aud_may_be_empty: bool = False
     exp_optional: bool = False
     token_type_optional: bool = True
     required: tuple[str, ...] = field(init=False)
@@ -163,9 +167,9 @@ def _check_kind(claims: dict[str, Any]) -> None:
     for name in _FOREIGN_CLAIMS:
         if name in claims:
             raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"{name} is of an ID or logout token")
-    for name, kinds in _FOREIGN_KINDS.items():
+    for name in _KINDS:
         kind = _string(claims, name)
-        if kind is not None and kind.lower() in kinds:
+        if kind is not None and kind.lower() in _FOREIGN_KINDS:
             raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"{name} is {for_log(kind)}: no access token")
     if "cnf" in claims:
         # RFC 9449 s7.2, RFC 8705 s3: without a proof of the key it is bound to, whoever sends it may have stolen it.
@@ -200,7 +204,7 @@ def _audience(claims: dict[str, Any], rules: ClaimRules) -> tuple[str, ...]:
         raise InvalidToken(Reason.MALFORMED_CLAIM, f"{name} is neither a string nor a list of strings")
     if ours is not None and ours.isdisjoint(named):
         if not named:
-            if rules.aud_optional and name not in claims:
+            if rules.aud_may_be_empty if name in claims else rules.aud_optional:
                 return ()
             raise InvalidToken(Reason.WRONG_AUDIENCE, f"no {' nor '.join(names)}")
         raise InvalidToken(Reason.WRONG_AUDIENCE, f"{name} is {for_log(value)}")

@@ -39,15 +39,16 @@ class Trouble(NamedTuple):
 
 def trouble_of(answer: Answer) -> Trouble | None:
     """What is wrong with an answer; None where it tells of the token."""
-    if answer.trouble is not None:
-        return Trouble(answer.trouble, outage=answer.status == 0 or answer.status >= 500)
+    refused = answer.status in (401, 403)
+    if answer.trouble is not None:  # a page of an error that is too large says who is meant all the same
+        return Trouble(answer.trouble, outage=answer.status == 0 or answer.status >= 500, credentials=refused)
     if answer.status == 200 or is_unsupported(answer):
         return None
     error = _error(answer)
     # A code, and no sentence (RFC 6749 s5.2): that might quote the token.
     text = f"status {answer.status}" + (f", error {error}" if _CODE.fullmatch(error) else "")
     later = retry_after(answer.headers)
-    if answer.status in (401, 403) or error == "invalid_client":
+    if refused or error == "invalid_client":
         return Trouble(text, outage=error == "invalid_client", credentials=True, retry_after=later)
     return Trouble(text, outage=answer.status >= 500, retry_after=later)
 
@@ -107,7 +108,7 @@ def read_active(members: dict[str, Any], rules: ClaimRules) -> AccessToken:
     elif "token_type" in members:
         raise InvalidToken(Reason.MALFORMED_CLAIM, "token_type is no string")
     elif not rules.token_type_optional:
-        raise InvalidToken(Reason.WRONG_TOKEN_KIND, "no token_type, and no audience either that is looked at")
+        raise InvalidToken(Reason.WRONG_TOKEN_KIND, "no token_type, which alone would tell it from a refresh token")
     if "iss" in members and members["iss"] not in (rules.issuer.url, *rules.issuer.profile.issuer_aliases):
         raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(members['iss'])}")
     return read_claims({name: value for name, value in members.items() if name != "active"}, rules)

@@ -104,15 +104,21 @@ class Introspector:
             issuer=replace(issuer, profile=plain),
             audience=rules.audience,
             aud_optional=asked.allow_missing_aud,
+            aud_may_be_empty=asked.allow_missing_aud,
             exp_optional=asked.allow_missing_exp,
             # Where no audience is looked at, nothing else would keep a refresh token out.
-            token_type_optional=asked.allow_missing_token_type
-            or not (asked.allow_missing_aud or rules.audience is None),
+            token_type_optional=not (asked.allow_missing_aud or rules.audience is None)
+            if asked.allow_missing_token_type is None
+            else asked.allow_missing_token_type,
         )
         # Of a JWT that has been proven, it is enough to know that it still stands: its age is in its own iat.
         ageless = replace(self._rules.issuer, max_token_age=None)
         self._lenient = replace(
-            self._rules, issuer=ageless, aud_optional=True, exp_optional=True, token_type_optional=True
+            self._rules,
+            issuer=ageless,
+            aud_optional=True,
+            exp_optional=True,
+            token_type_optional=asked.allow_missing_token_type is not False,
         )
         self._discovery = None if asked.endpoint is not None else Discovery(issuer)
         self._endpoint = asked.endpoint or ""
@@ -122,7 +128,8 @@ class Introspector:
         self._active: Generations[Standing] = Generations(entries=asked.entries, weight=ANSWER_BYTES)
         self._refused: Generations[_Refusal] = Generations(entries=asked.entries, weight=asked.entries)
         self._breaker = Breaker(failures=FAILURES, pause_first=PAUSE_FIRST, pause_most=PAUSE_MOST, random=random)
-        self._queue = Queue(name=self, places=asked.in_flight, length=asked.in_flight * WAITING)
+        # By endpoint: tenants may have one in common, and what it can bear does not grow with their number.
+        self._queue = Queue(name=asked.endpoint or self, places=asked.in_flight, length=asked.in_flight * WAITING)
         self._trouble: Trouble | None = None  # of the last answer
 
     def judge(self, text: bytes, digest: bytes, now: float, tick: float) -> Standing | Miss[Standing]:
@@ -281,6 +288,10 @@ class Introspector:
                 return key
             if key.verify(header.alg, signed, signature):
                 return members
+            # The issuer may have put a new key under the same kid, as with a JWT of its own.
+            fetch = self._keys.doubt(tick) if attempt == 0 else None
+            if fetch is not None:
+                return fetch
             trouble = "its signature does not hold"
         raise ValueError(f"not signed by the issuer: {trouble}")
 

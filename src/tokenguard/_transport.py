@@ -59,7 +59,7 @@ class Transport:
             try:
                 answer = self._exchange(line, request, deadline)
             except Exception as error:  # noqa: BLE001 - clients' transports, hooks and TLS raise what they like
-                answer = self._trouble(f"{type(error).__name__} {for_log(str(error))}")
+                answer = self._trouble(_told(error, request))
         self._under_way.discard(deadline)
         if line.client is not self._given:
             self._give_back(line, request, reusable=answer.trouble is None and not deadline.passed())
@@ -114,7 +114,7 @@ class Transport:
 
     def _read(self, response: Any, request: Request, deadline: _Deadline) -> Answer:
         status = response.status_code
-        if response.headers.get("content-encoding", "identity") != "identity":
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
             return self._trouble("the answer is compressed, which was not asked for", status)
         body = bytearray()
         for chunk in response.iter_bytes():
@@ -153,6 +153,13 @@ class Transport:
 
     def _trouble(self, text: str, status: int = 0) -> Answer:
         return Answer(at=self._monotonic(), status=status, trouble=text)
+
+
+def _told(error: Exception, request: Request) -> str:
+    name = type(error).__name__
+    # A line that is no HTTP is quoted by the error about it, and it may be our own question that came back.
+    quotes = request.form is not None and name == "RemoteProtocolError"
+    return name if quotes else f"{name} {for_log(str(error))}"
 
 
 def _own_client(tls: Any) -> HttpClient:

@@ -80,7 +80,7 @@ class Introspection:
     policy: Policy = "opaque"
     signed_response: bool = False
     allow_missing_aud: bool = False
-    allow_missing_token_type: bool = False
+    allow_missing_token_type: bool | None = None
     allow_missing_exp: bool = False
     lifetime: float = 60.0
     inactive_lifetime: float = 10.0
@@ -96,8 +96,9 @@ class Introspection:
         if self.policy not in ("opaque", "always", "only"):
             raise ConfigurationError(f'Introspection.policy is {for_log(self.policy)}: "opaque", "always" or "only"')
         for name in ("signed_response", "allow_missing_aud", "allow_missing_token_type", "allow_missing_exp"):
-            if type(getattr(self, name)) is not bool:
-                raise ConfigurationError(f"Introspection.{name} is {getattr(self, name)!r}: True or False")
+            switch: Any = getattr(self, name)
+            if type(switch) is not bool and not (switch is None and name == "allow_missing_token_type"):
+                raise ConfigurationError(f"Introspection.{name} is {switch!r}: True or False")
         if self.signed_response and self.client_id is None:
             raise ConfigurationError(
                 "Introspection.signed_response needs client_id: the answers are for us by that name (RFC 9701 s5)"

@@ -123,9 +123,10 @@ class TokenValidator:
         tokenguard.errors.InvalidToken: malformed: header: not canonical base64url
         """
         try:
-            outcome = self._core.decide(token, self._clock(), self._monotonic())
+            began = self._monotonic()
+            outcome = self._core.decide(token, self._clock(), began)
             while isinstance(outcome, Miss):
-                answer = self._flights.wait(outcome.fetch)
+                answer = self._flights.wait(outcome.fetch, self._patience(outcome.fetch, began))
                 outcome = outcome.resume(answer, self._clock(), self._monotonic())
         except RequestRefused as refused:
             self.refuse(refused)
@@ -140,9 +141,10 @@ class TokenValidator:
     async def validate_async(self, token: str | bytes) -> AccessToken:
         """`validate`, for asyncio and trio: the same core, caches and errors. It awaits only where a key is fetched."""
         try:
-            outcome = self._core.decide(token, self._clock(), self._monotonic())
+            began = self._monotonic()
+            outcome = self._core.decide(token, self._clock(), began)
             while isinstance(outcome, Miss):
-                answer = await self._flights.wait_async(outcome.fetch)
+                answer = await self._flights.wait_async(outcome.fetch, self._patience(outcome.fetch, began))
                 outcome = outcome.resume(answer, self._clock(), self._monotonic())
         except RequestRefused as refused:
             self.refuse(refused)
@@ -232,6 +234,10 @@ class TokenValidator:
         raise TypeError(
             "a TokenValidator has connections and caches of its own: share one between threads, build one per process"
         )
+
+    def _patience(self, fetch: Fetch, began: float) -> float:
+        """Seconds that are left to a request that began then: a fetch's patience counts for all before it as well."""
+        return max(0.0, began + fetch.patience - self._monotonic())
 
     def _start_due(self) -> None:
         with suppress(IndexError):  # another thread was faster

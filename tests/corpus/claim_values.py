@@ -93,10 +93,12 @@ for name, more in members({
     "cognito-id-upper": {"token_use": "ID"}, "keycloak-id": {"typ": "ID"}, "keycloak-id-lower": {"typ": "id"},
     "keycloak-refresh": {"typ": "Refresh"}, "keycloak-refresh-upper": {"typ": "REFRESH"},
     "keycloak-offline": {"typ": "Offline"}, "keycloak-logout": {"typ": "Logout"},
+    "hydra-refresh": {"token_use": "refresh_token"}, "lightwave-refresh": {"token_class": "refresh_token"},
+    "lightwave-id": {"token_class": "id_token"}, "simplejwt-refresh": {"token_type": "refresh"},
 }).items():  # fmt: skip
     CASES.refuse(f"C24:{name}", forge(claims(**more)), _KIND)
     CASES.refuse(f"C24:{name}-rfc9068", forge(rfc9068_claims(**more), header(typ="at+jwt")), _KIND, "rfc9068")
-for claim in ("typ", "token_use"):
+for claim in ("typ", "token_use", "token_class", "token_type"):
     for name, odd in values({"null": None, "list": ["ID"], "true": True, "number": 1, "object": {}}).items():
         CASES.refuse(f"C24:{claim}-{name}", forge(claims(**{claim: odd})), _MALFORMED)
 

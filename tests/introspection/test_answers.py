@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.forge import AUDIENCE, DROP, ISSUER, LEEWAY, NOW
-from tests.introspection.stage import ENDPOINT, OPAQUE, Scene, active, asked, issuer
+from tests.introspection.stage import ENDPOINT, JWT, OPAQUE, Scene, active, asked, issuer
 from tests.ways import WAYS, Way, by
 from tokenguard import ANY_AUDIENCE, InvalidToken, Reason, profiles
 from tokenguard.profiles import Profile
@@ -198,6 +198,15 @@ ANSWERS: dict[str, tuple[Any, str]] = {
     "typ a number": (active(typ=1), "malformed_claim"),
     "token_use id": (active(token_use="id"), "wrong_token_kind"),
     "token_use access": (active(token_use="access"), ACCEPT),
+    # Ory Hydra and HubSpot; Lightwave. Of a refresh token that has our aud they say so there and nowhere else.
+    "token_use access_token": (active(token_use="access_token"), ACCEPT),
+    "token_use refresh_token": (active(token_use="refresh_token"), "wrong_token_kind"),
+    "token_use refresh_token and no token_type": (
+        active(token_use="refresh_token", token_type=DROP),
+        "wrong_token_kind",
+    ),
+    "token_class access_token": (active(token_class="access_token"), ACCEPT),
+    "token_class refresh_token": (active(token_class="refresh_token", token_type=DROP), "wrong_token_kind"),
 }
 
 
@@ -267,7 +276,10 @@ class TestWithoutAud:
             (active(aud=DROP), ACCEPT),
             (active(), ACCEPT),
             (active(aud="https://other.example.com"), "wrong_audience"),  # where it speaks, it counts
-            (active(aud=[]), "wrong_audience"),
+            (active(aud=""), "wrong_audience"),
+            (active(aud=[]), ACCEPT),  # Ory Hydra, of a token without an audience
+            (active(aud=[], token_type=DROP), "wrong_token_kind"),
+            (active(aud=[], token_use="refresh_token"), "wrong_token_kind"),
             (active(aud=None), "malformed_claim"),
             (active(aud=DROP, token_type=DROP), "wrong_token_kind"),
             (active(token_type=DROP), "wrong_token_kind"),
@@ -312,6 +324,17 @@ class TestWithoutAud:
         scene = Scene(issuer(audience=ANY_AUDIENCE, introspection=asked(allow_missing_token_type=switch)))
         scene.tells[ENDPOINT] = active(token_type=DROP)
         assert scene.outcome(OPAQUE) == outcome
+
+    @pytest.mark.parametrize("policy", ["opaque", "always", "only"])
+    @pytest.mark.parametrize(("switch", "outcome"), [(None, ACCEPT), (True, ACCEPT), (False, "wrong_token_kind")])
+    def test_a_server_that_always_sends_token_type_can_be_held_to_it(
+        self, switch: bool | None, outcome: str, policy: str
+    ) -> None:
+        # idpyoidc leaves it out of refresh tokens alone, and those have the aud of the access tokens.
+        scene = Scene(issuer(introspection=asked(allow_missing_token_type=switch, policy=policy)))
+        scene.tells[ENDPOINT] = active(token_type=DROP)
+        assert scene.outcome(JWT if policy == "always" else OPAQUE) == outcome
+        assert scene.calls == 1
 
     def test_an_issuers_own_audience_replaces_ours(self) -> None:
         scene = Scene(issuer(audience="urn:mine"))

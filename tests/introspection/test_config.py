@@ -21,8 +21,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (said.endpoint, said.auth, said.policy) == (None, "client_secret_basic", "opaque")
     assert (said.lifetime, said.inactive_lifetime, said.in_flight) == (60, 10, 32)
     assert (said.connect_timeout, said.total_timeout, said.patience) == (1, 3, 5)  # as for keys
-    switches = ("signed_response", "allow_missing_aud", "allow_missing_token_type", "allow_missing_exp")
-    assert [getattr(said, name) for name in switches] == [False] * 4
+    switches = ("signed_response", "allow_missing_aud", "allow_missing_exp", "allow_missing_token_type")
+    assert [getattr(said, name) for name in switches] == [False, False, False, None]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"allow_missing_aud": "no"}, "allow_missing_aud is 'no'"),
     ({"allow_missing_exp": None}, "allow_missing_exp is None"),
     ({"allow_missing_token_type": 0}, "allow_missing_token_type is 0"),
+    ({"allow_missing_exp": None}, "allow_missing_exp is None"),
     ({"client_secret": None, "client_id": None, "bearer": "b", "signed_response": True}, "needs client_id"),
     ({"lifetime": -1}, "lifetime is -1"),
     ({"lifetime": True}, "lifetime is True"),

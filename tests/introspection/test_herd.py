@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 
-from tests.introspection.stage import JWT, OPAQUE, Clock, Server, active, asked, issuer
+from tests.introspection.stage import ID, JWT, OPAQUE, OTHER, OTHER_ENDPOINT, Clock, Server, active, asked, issuer
 from tokenguard import AccessToken, InvalidToken, Reason, RequestRefused, TokenValidator, Unavailable
 from tokenguard._fetch import Answer, Fetch
 
@@ -218,6 +218,36 @@ def test_whoever_waits_longer_than_its_patience_gets_503(gate: Gate) -> None:
         validator._flights.rest(LONG)
         assert validator.validate(OPAQUE).subject == "user-1"  # it came in the end, and was remembered
     assert gate.asked == [OPAQUE]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_the_patience_of_a_request_is_for_all_that_it_waits_for(way: str) -> None:
+    clock, waits = Clock(), list[float]()
+
+    def tell(token: str) -> dict[str, Any]:
+        clock.tick += 3
+        return REVOKED
+
+    third = "https://third.example.com"
+    both = issuer(OTHER, asked(endpoint=OTHER_ENDPOINT)), issuer(third, asked(endpoint=f"{third}/introspect"))
+    server = Server(tell)
+    with server.validator(issuer(), *both, select=lambda _: (ID, OTHER, third), clock=clock) as validator:
+        flights = validator._flights
+        wait, wait_async = flights.wait, flights.wait_async
+
+        def noted(fetch: Fetch, patience: float | None = None) -> Answer | None:
+            waits.append(patience or 0)
+            return wait(fetch, LONG)
+
+        async def noted_async(fetch: Fetch, patience: float | None = None) -> Answer | None:
+            waits.append(patience or 0)
+            return await wait_async(fetch, LONG)
+
+        flights.wait, flights.wait_async = noted, noted_async  # type: ignore[method-assign]
+        with pytest.raises(InvalidToken):
+            validator.validate(OPAQUE) if way == "sync" else asyncio.run(validator.validate_async(OPAQUE))
+    assert len(server.asked) == 3
+    assert waits == [5, 2, 0]
 
 
 def test_at_most_32_calls_are_under_way_and_the_rest_wait(gate: Gate) -> None:

@@ -58,6 +58,9 @@ TELLERS: dict[str, Callable[[str], Any]] = {
         200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(token.encode())
     ),
     "connect failure": _raising(httpx.ConnectError("refused")),
+    "our own question instead of HTTP": _raising(
+        httpx.RemoteProtocolError(f"illegal status line: bytearray(b'token={OPAQUE}&client_secret={SECRET}')")
+    ),
     "timeout": _raising(httpx.ReadTimeout("too slow")),
     "a bug": _raising(ZeroDivisionError("?")),
 }

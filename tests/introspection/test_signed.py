@@ -275,6 +275,24 @@ class TestKeys:
         scene.replies[KEYS] = {"keys": [public_jwk(RSA_PSS, kid="rs")]}
         assert "does not hold" in scene.unavailable().detail
 
+    def test_a_new_key_under_the_same_kid_is_picked_up(self) -> None:
+        # X03
+        scene = self.scene()
+        scene.replies[KEYS] = {"keys": [public_jwk(RSA_PSS, kid="rs")]}
+        load = scene.core.trust.named[ISSUER].keys.load(scene.tick)
+        assert load is not None
+        scene.run(load)
+        scene.replies[KEYS] = JWKS
+        scene.validate("one")
+        assert scene.asked == [KEYS, ENDPOINT, KEYS]
+
+    def test_answers_that_never_hold_cost_few_fetches(self) -> None:
+        scene = self.scene()
+        scene.replies[KEYS] = {"keys": [public_jwk(RSA_PSS, kid="rs")]}
+        for number in range(10):
+            assert "does not hold" in scene.unavailable(f"token-{number}").detail
+        assert scene.asked.count(KEYS) == 2  # for want of any, and in doubt
+
 
 def test_nothing_that_is_not_signed_to_the_letter_passes() -> None:
     """A hundred thousand changes of a good answer, and none of them says anything."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.forge import ISSUER, JWKS
-from tests.introspection.stage import ENDPOINT, INACTIVE, JWT, OPAQUE, Scene, active, answer, asked, issuer
+from tests.introspection.stage import ENDPOINT, INACTIVE, JWT, OPAQUE, OTHER, Scene, active, answer, asked, issuer
 from tests.steps import Reply
 from tokenguard import AccessToken, Issuer, Reason, Unavailable
 from tokenguard._fetch import Answer
@@ -42,6 +42,8 @@ TROUBLES: dict[str, tuple[Reply, Reason, bool]] = {
     "401 that says inactive": (answer(401, INACTIVE), CREDENTIALS, LEAVES),
     "403": (403, CREDENTIALS, LEAVES),
     "403 unauthorized_client": (answer(403, {"error": "unauthorized_client"}), CREDENTIALS, LEAVES),
+    "401 with a page": (Answer(at=0.0, status=401, trouble="more than 65536 bytes"), CREDENTIALS, LEAVES),
+    "403 that is compressed": (Answer(at=0.0, status=403, trouble="the answer is compressed"), CREDENTIALS, LEAVES),
     # What a caller's token can cause
     "429": (429, UNAVAILABLE, LEAVES),
     "400": (400, UNAVAILABLE, LEAVES),
@@ -270,6 +272,19 @@ class TestWaiting:
         assert one.name != other.name
         assert one.queue is not None
         assert (one.queue.places, one.queue.length) == (3, 96)
+
+    def test_an_endpoint_that_two_issuers_have_in_common_is_one(self) -> None:
+        scene = Scene(
+            issuer(),
+            issuer(OTHER),
+            issuer("https://third.example.com", asked(endpoint=f"{ENDPOINT}/3")),
+            select=lambda token: f"https://{token}.example.com",
+        )
+        one, other, third = (scene.start(name).fetch for name in ("as", "other", "third"))
+        assert one.queue is not None
+        assert other.queue is not None
+        assert third.queue is not None
+        assert one.queue.name == other.queue.name != third.queue.name
 
 
 class TestMetadata:
