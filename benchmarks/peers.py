@@ -183,7 +183,7 @@ class AsyncWay(Way):
 # Each takes the issuer whose keys are used, and the algorithm. It imports its library, which may be missing.
 
 
-def _pyjwt(keys: LocalIssuer, alg: str) -> Check:
+def pyjwt_decode(keys: LocalIssuer, alg: str) -> Check:
     import jwt
 
     key = jwt.PyJWK(_jwk(keys, alg))
@@ -312,7 +312,7 @@ class Peer:
 
 
 PEERS = (
-    Peer(name="PyJWT decode", package="pyjwt", build=_pyjwt),
+    Peer(name="PyJWT decode", package="pyjwt", build=pyjwt_decode),
     Peer(name="PyJWT with PyJWKClient", package="pyjwt", build=_pyjwk_client),
     Peer(name="joserfc", package="joserfc", build=_joserfc),
     Peer(name="Authlib (authlib.jose)", package="authlib", build=_authlib),

@@ -17,7 +17,7 @@ import pytest
 from benchmarks import micro, node, peers, plots, regression, report
 from benchmarks.measuring import Row, Section, Timed, interleave
 from benchmarks.peers import AsyncWay, Batch, Peer, SyncWay, Unsound, Way
-from benchmarks.regression import LIMITS, Limit, judge
+from benchmarks.regression import BASELINE, LIMITS, Limit, judge
 from benchmarks.tokens import Mint, forged
 from tokenguard import AccessToken, InvalidToken, TokenValidator
 from tokenguard._core import Core
@@ -169,34 +169,34 @@ def _rows(**samples: Sequence[float]) -> list[Row]:
 
 
 def test_a_ratio_within_its_limit_is_fine_and_one_above_is_too_slow() -> None:
-    rows = _rows(base=[10, 20, 10, 10], fine=[14, 28, 15, 14], slow=[16, 32, 16, 17])
-    fine, slow = judge(rows, [Limit(name=name, baseline="base", most=1.5) for name in ("fine", "slow")])
+    rows = _rows(**{BASELINE: [10, 20, 10, 10]}, fine=[14, 28, 15, 14], slow=[16, 32, 16, 17])
+    fine, slow = judge(rows, [Limit(name=name, most=1.5) for name in ("fine", "slow")])
     assert not fine.too_slow
     assert slow.too_slow
     assert slow.ratio == pytest.approx(1.6)
 
 
 def test_some_disturbed_rounds_make_nothing_too_slow() -> None:
-    rows = _rows(base=[10] * 8, disturbed=[14, 90, 14, 15, 80, 70, 60, 14])
-    (finding,) = judge(rows, [Limit(name="disturbed", baseline="base", most=1.5)])
+    rows = _rows(**{BASELINE: [10] * 8}, disturbed=[14, 90, 14, 15, 80, 70, 60, 14])
+    (finding,) = judge(rows, [Limit(name="disturbed", most=1.5)])
     assert not finding.too_slow
 
 
 def test_a_disturbed_baseline_hides_nothing() -> None:
-    rows = _rows(base=[10, 10, 10, 10, 10, 10, 90], slow=[16] * 7)
-    (finding,) = judge(rows, [Limit(name="slow", baseline="base", most=1.5)])
+    rows = _rows(**{BASELINE: [10, 10, 10, 10, 10, 10, 90]}, slow=[16] * 7)
+    (finding,) = judge(rows, [Limit(name="slow", most=1.5)])
     assert finding.too_slow
 
 
 def test_the_verdict_is_printed_and_is_the_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fast = [Row(name=name, samples=(1.0, 1.0)) for name in (micro.VERIFY, micro.HASH)]
+    fast = [Row(name=BASELINE, samples=(1.0, 1.0))]
     fast += [Row(name=limit.name, samples=(limit.most, limit.most)) for limit in LIMITS]
     monkeypatch.setattr(regression, "measure", lambda: fast)
     assert regression.main() == 0
     assert "too slow" not in capsys.readouterr().out
-    slow = [Row(name="junk", samples=(2 * regression.JUNK,) * 2) if row.name == "junk" else row for row in fast]
+    slow = [Row(name="junk", samples=(2 * row.median,) * 2) if row.name == "junk" else row for row in fast]
     monkeypatch.setattr(regression, "measure", lambda: slow)
     assert regression.main() == 1
     assert capsys.readouterr().out.endswith("too slow: junk, 100% above its limit\n")
