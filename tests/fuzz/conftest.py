@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
+from tests.fuzz.effort import examples
+
 settings.register_profile(
     "tokenguard",
     deadline=None,
     derandomize=True,
     database=None,
-    max_examples=300,
+    max_examples=examples(300),
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tokenguard")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.effort import examples
 from tests.ways import WAYS, Way, by
 from tokenguard._json import MAX_DEPTH, MAX_VALUES, _canonical, _plain, json_object
 
@@ -185,7 +186,7 @@ def test_spoilt_json_is_read_alike(value: dict[str, Any], data: st.DataObject) -
 
 
 @given(NEARLY_JSON)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_what_looks_like_json_is_read_alike(text: str) -> None:
     agree(text.encode())
     agree(f'{{"x":{text}}}'.encode())

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.forge import b64, claims, forge, header, sign_text, validator
+from tests.fuzz.effort import examples
 from tokenguard import Reason, RequestRefused
 from tokenguard._jws import parse_jws, token_bytes
 
@@ -25,7 +26,7 @@ def reason(token: str | bytes) -> Reason | None:
 
 
 @given(st.one_of(st.text(), st.binary(), st.text(alphabet=".-_=eyJ\ud800é\x00", max_size=40)))
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_junk_is_refused(token: str | bytes) -> None:
     assert reason(token) is not None
     try:
@@ -75,7 +76,7 @@ HEADER_NAMES = ["alg", "kid", "typ", "cty", "crit", "jwk", "x5c", "jku", "b64", 
 
 
 @given(st.dictionaries(st.sampled_from(CLAIM_NAMES), JSON, min_size=1, max_size=3))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_claims_of_any_type_are_judged(changes: dict[str, object]) -> None:
     token = forge(json.dumps({**claims(), **changes}))
     if reason(token) is None:
@@ -83,7 +84,7 @@ def test_claims_of_any_type_are_judged(changes: dict[str, object]) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(HEADER_NAMES), JSON, min_size=1, max_size=3))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_header_parameters_of_any_type_are_judged(changes: dict[str, object]) -> None:
     token = forge(head=json.dumps({**header(), **changes}))
     if reason(token) is None:
