@@ -8,7 +8,7 @@ def users():
     return {"caller": current_token.subject}
 """
 
+from ._decorators import current_token, get_token, public, require_scopes, require_token
 from ._extension import TokenGuard
-from ._views import current_token, get_token, public, require_scopes, require_token
 
 __all__ = ["TokenGuard", "current_token", "get_token", "public", "require_scopes", "require_token"]

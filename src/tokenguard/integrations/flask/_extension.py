@@ -13,7 +13,7 @@ from ...validator import TokenValidator
 from .._authorization import credentials
 from .._common import TOKEN_KEY, Verdict, admit, answer, bind, check_options, check_validator, hold
 from ..wsgi import authorization
-from ._views import EXTENSION, VERDICT, asked, is_public
+from ._marks import EXTENSION, VERDICT, asked, is_public
 
 Step = Callable[..., Any]
 
