@@ -206,7 +206,7 @@ def test_a_slow_hot_path_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> Non
     decide = Core.decide
     with LocalIssuer(algorithms=("RS256",)) as issuer:
         floor = micro.verify_floor(issuer, "RS256")
-        ready = [floor.prepare(token) for token in Mint(issuer).good("RS256", 3)]
+        ready = [floor.prepare(token) for token in Mint(issuer).good("RS256", 20)]
 
     def slow(self: Core, token: str | bytes, now: float, tick: float) -> AccessToken | Miss[AccessToken]:
         floor.loop(ready)
