@@ -37,7 +37,7 @@ check: venv ## lint, format and types
 
 # The peers are added to what .venv has, once, with a stamp of their own: `make test` before or after makes nothing anew,
 # and a new .venv begins without them. Node's libraries come where npm is; whatever is missing is left out, and named.
-bench: venv ## speed, against the bare signature check and other libraries: some minutes; results in benchmarks/results
+bench: venv ## speed, against the bare signature check and other libraries: half an hour; results in benchmarks/results
 	@set -eu; \
 	if ! cmp -s "$(VENV)/made-from" "$(VENV)/bench-from"; then \
 		echo 'Adding the libraries to compare with to $(VENV).' >&2; \
