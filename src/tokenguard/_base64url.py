@@ -16,10 +16,10 @@ except ImportError:
 pybase64: Any = _installed
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_PLUS, _SLASH = b"+/"  # as numbers: to look for one byte by its number takes a tenth of the time
-# To the standard alphabet, which the standard library reads; what it would read beside, '=' among it, to '!'.
+_PLUS, _SLASH, _FOREIGN = b"+/!"  # as numbers: to look for one byte by its number takes a tenth of the time
+# To the standard alphabet, which the standard library reads; all that is not of this one, '=' among it, to '!'.
 _TO_STANDARD = bytes(
-    {ord("-"): _PLUS, ord("_"): _SLASH}.get(byte, byte if byte in _ALPHABET else ord("!")) for byte in range(256)
+    {ord("-"): _PLUS, ord("_"): _SLASH}.get(byte, byte if byte in _ALPHABET else _FOREIGN) for byte in range(256)
 )
 # By length modulo 4: the padding, and the last characters whose unused bits are zero (RFC 4648 s3.5).
 _ENDINGS = (
@@ -40,12 +40,14 @@ def base64url_decode(text: bytes) -> bytes:
     padding, last = _ENDINGS[len(text) % 4]
     if not text or text[-1] not in last:
         raise ValueError("not canonical base64url")
-    try:
-        if pybase64 is None:
-            return binascii.a2b_base64(text.translate(_TO_STANDARD) + padding, strict_mode=True)
-        if not (_PLUS in text or _SLASH in text):  # it takes both alphabets, even in one text
+    if pybase64 is None:
+        standard = text.translate(_TO_STANDARD)
+        if _FOREIGN not in standard:
+            return binascii.a2b_base64(standard + padding)  # its strict mode takes twice as long, and has nothing to find
+    elif not (_PLUS in text or _SLASH in text):  # it takes both alphabets, even in one text
+        try:
             decoded: bytes = pybase64.b64decode(text + padding, b"-_", True)
             return decoded
-    except ValueError:  # binascii.Error is one
-        pass
+        except ValueError:  # binascii.Error is one
+            pass
     raise ValueError("not base64url")

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,7 @@ class ClaimRules:
 
     issuer: Issuer
     audience: frozenset[str] | None
+    alone: Mapping[str, tuple[str]] = field(init=False)  # an audience of ours, as that of a token that names no other
     aud_optional: bool = False
     aud_may_be_empty: bool = False
     exp_optional: bool = False
@@ -67,6 +68,7 @@ class ClaimRules:
         one_of = tuple(names for names in profile.required if not isinstance(names, str))
         kind = tuple(dict(profile.kind).items())
         for name, value in {
+            "alone": {name: (name,) for name in self.audience or ()},
             "required": required,
             "one_of": one_of,
             "kind": kind,
@@ -102,7 +104,7 @@ def read_claims(claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
     Raises:
         InvalidToken: a claim is missing, of the wrong type, for another audience, or tells of another kind of token.
     """
-    issuer, ours = rules.issuer, rules.audience
+    issuer = rules.issuer
     if not _MARKS.isdisjoint(claims):
         _check_kind(claims)
     if rules.particular:
@@ -121,7 +123,7 @@ def read_claims(claims: dict[str, Any], rules: ClaimRules) -> AccessToken:
     draft.subject = sub if type(sub) is str else _string(claims, "sub")
     draft.client_id = client if type(client) is str else _agreed(claims, issuer.profile.client)
     draft.token_id = token_id if type(token_id) is str else _string(claims, rules.token_id)
-    draft.audience = (aud,) if type(aud) is str and (ours is None or aud in ours) else _audience(claims, rules)
+    draft.audience = (rules.alone.get(aud) if type(aud) is str else None) or _audience(claims, rules)
     draft.scopes = read_scopes(claims, rules.scopes)
     draft.roles = read_roles(claims, rules.roles) if rules.roles else NO_ROLES
     draft.claims = Claims(claims)

@@ -145,9 +145,12 @@ class Core:
             begins, ends = validity(facts, trusted.issuer)
             if not begins <= now < ends:
                 raise untimely(facts, trusted.issuer, now)
-            key = keys.find(header.kid, header.alg, tick, attempt=attempt)
-            if isinstance(key, Fetch):
-                return self._miss(key, case, attempt + 1, doubted)
+            key = keys.at_hand.get((header.kid, header.alg)) if tick < keys.attend_at else None
+            if key is None:
+                found = keys.find(header.kid, header.alg, tick, attempt=attempt)
+                if isinstance(found, Fetch):
+                    return self._miss(found, case, attempt + 1, doubted)
+                key = found
             if key is doubted or not key.verify(header.alg, signed, signature):
                 fetch = keys.doubt(tick) if attempt == 0 else None
                 if fetch is not None:
@@ -164,7 +167,8 @@ class Core:
         if trusted.introspector is not None and trusted.introspector.policy == "always":
             return self._confirm(case, key, trusted.introspector, now, tick)
         if self._proofs is not None:
-            until = tick + min(self._remember, facts.expires_at - now)
+            left = facts.expires_at - now
+            until = tick + (left if left < self._remember else self._remember)
             self._proofs.put(digest, (facts, key, keys, until, begins, ends), len(text))
         if self._checks:
             self._check(facts)

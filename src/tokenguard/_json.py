@@ -38,15 +38,14 @@ def json_object(data: bytes) -> dict[str, Any]:
     """
     value = None
     try:
-        text = data.decode("utf-8")
+        inside = data[1:]
+        flat = _OPEN_BRACE not in inside and _OPEN_BRACKET not in inside
         # A text with few brackets cannot be deep; else look, before a parser recurses.
-        inside = text[1:]
-        flat = "{" not in inside and "[" not in inside
         shallow = flat or data.count(b"{") + data.count(b"[") <= MAX_DEPTH or _depth(data) <= MAX_DEPTH
         if shallow and (len(data) <= MAX_VALUES or data.count(b",") + 3 * data.count(b"{") < MAX_VALUES):
-            value = _plain(text) if orjson is None else _canonical(text, data)
+            value = _plain(data) if orjson is None else _canonical(data)
             if value is None:
-                value = _strict(text)
+                value = _strict(data.decode("utf-8"))
     except ValueError:  # JSONDecodeError, UnicodeError and our own among them
         value = None
     if type(value) is not dict:
@@ -54,23 +53,27 @@ def json_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _canonical(text: str, data: bytes) -> Any:
+def _canonical(data: bytes) -> Any:
     """The value of a text that is spelt as orjson would spell it; else None.
 
     What was written of a value has each name once, and no number or character that a double or UTF-8 could not hold.
     """
     try:
-        value = orjson.loads(text)
+        value = orjson.loads(data)
     except ValueError:
         return None
     return value if orjson.dumps(value) == data else None
 
 
-def _plain(text: str) -> Any:
+def _plain(data: bytes) -> Any:
     """The value of an object without objects in it, escapes, or numbers of hundreds of digits; else None."""
-    if text.rfind("{") != 0 or "\\" in text or _may_have_long_numbers(text):
+    text = data.decode("utf-8")
+    if data.rfind(b"{") != 0 or _BACKSLASH in data or _may_have_long_numbers(text):
         return None
-    pairs, end = _scanner.raw_decode(text)
+    try:
+        pairs, end = _scan(text, 0)
+    except StopIteration:  # of a value that is missing
+        return None
     members = dict(pairs)
     return members if len(members) == len(pairs) and end == len(text) else None
 
@@ -79,6 +82,7 @@ def _may_have_long_numbers(text: str) -> bool:
     return len(text) >= _LONG and _LONG_NUMBER.search(text[60::61]) is not None
 
 
+_OPEN_BRACE, _OPEN_BRACKET, _BACKSLASH = b"{[\\"  # as numbers: to look for one byte by its number is quicker
 _LONG = 300  # digits; the largest double has 309
 _LONG_NUMBER = re.compile("[0-9]{4}")  # of every 61st character: so many digits in a row show there as four
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -131,7 +135,7 @@ def _constant(_: str) -> Never:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-_scanner = json.JSONDecoder(object_pairs_hook=tuple, parse_float=_finite, parse_constant=_constant)
+_scan = json.JSONDecoder(object_pairs_hook=tuple, parse_float=_finite, parse_constant=_constant).scan_once
 _usual_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant)
 _decoder = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_integer, parse_constant=_constant

@@ -20,14 +20,22 @@ class Skipped:
     why: str
 
 
+KeyIndex = Mapping[tuple[str | None, str], Key | None]
+"""Keys by the kid and the algorithm that a token names; None: a tie."""
+
+
 class KeySet:
     """The usable keys of a JWK Set (RFC 7517 s5), each under the names by which a token may ask for it.
 
     A key that cannot serve is skipped (s5: unknown types SHOULD be ignored); it does not spoil the rest. Entries with
     the same material are one key. Two different keys for one (kid, alg) are a tie, and a tie serves nobody.
+
+    Attributes:
+        index: those that serve, by what a token may call them; no kid: the only key that fits.
+        skipped: those that do not.
     """
 
-    __slots__ = ("_index", "_keys", "skipped")
+    __slots__ = ("_keys", "index", "skipped")
 
     def __init__(self, document: Mapping[str, Any], issuer: Issuer, previous: KeySet | None = None) -> None:
         """Read a key set.
@@ -42,7 +50,8 @@ class KeySet:
             raise ValueError(f"{len(jwks)} keys, at most {issuer.keys.max_keys}")
         known = {} if previous is None else previous._keys
         self._keys: dict[Key, Key] = {}
-        self._index: dict[tuple[str | None, str], Key | None] = {}  # None: a tie
+        index: dict[tuple[str | None, str], Key | None] = {}
+        self.index: KeyIndex = index
         skipped = []
         for jwk in jwks:
             try:
@@ -56,17 +65,12 @@ class KeySet:
             key = known.get(key, key)
             key = self._keys.setdefault(key, key)
             for alg in key.algorithms.intersection(issuer.algorithms):
-                self._enter(None, alg, key)
+                _enter(index, None, alg, key)
                 if key.kid is not None:
-                    self._enter(key.kid, alg, key)
+                    _enter(index, key.kid, alg, key)
         self.skipped = tuple(skipped)
         if not self._keys:
             raise ValueError("no usable key" + "".join(f"; {skip.kid}: {skip.why}" for skip in skipped[:3]))
-
-    def _enter(self, kid: str | None, alg: str, key: Key) -> None:
-        other = self._index.setdefault((kid, alg), key)
-        if other is None or other.material != key.material:
-            self._index[kid, alg] = None
 
     def find(self, kid: str | None, alg: str) -> Key | None:
         """The key for a token's `kid` and `alg`, None if there is none. No kid: the only key that fits.
@@ -74,7 +78,7 @@ class KeySet:
         Raises:
             InvalidToken: different keys fit equally well.
         """
-        key = self._index.get((kid, alg), _NO_KEY)
+        key = self.index.get((kid, alg), _NO_KEY)
         if key is None:
             name = "without a kid" if kid is None else f"under kid {for_log(kid)}"
             raise InvalidToken(Reason.AMBIGUOUS_KEY, f"several keys {name} fit {alg}")
@@ -84,6 +88,12 @@ class KeySet:
     def keys(self) -> Set[Key]:
         """All keys that serve."""
         return self._keys.keys()
+
+
+def _enter(index: dict[tuple[str | None, str], Key | None], kid: str | None, alg: str, key: Key) -> None:
+    other = index.setdefault((kid, alg), key)
+    if other is None or other.material != key.material:
+        index[kid, alg] = None
 
 
 _NO_KEY: Final[Any] = object()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ._fetch import Fetch
 from ._jwk import Key
-from ._jwks import KeySet
+from ._jwks import KeyIndex, KeySet
 from ._text import for_log
 from .errors import InvalidToken, Reason
 
@@ -17,10 +17,12 @@ class Keys(Protocol):
     """An issuer's keys.
 
     Attributes:
-        attend_at: from this tick on, whoever uses what was proven with these keys has to call `attend` first.
+        attend_at: from this tick on, whoever uses these keys, or what was proven with them, has to call `attend` first.
+        at_hand: until then what `find` finds, by kid and algorithm; whatever is not here, or None, is for it to say.
     """
 
     attend_at: float
+    at_hand: KeyIndex
 
     def attend(self, tick: float) -> bool:
         """Whether the keys may still be used. Leaves in `due` what should be fetched."""
@@ -53,6 +55,7 @@ class StaticKeys:
 
     def __init__(self, keys: KeySet) -> None:
         self.attend_at = math.inf
+        self.at_hand = keys.index
         self._keys = keys
 
     def attend(self, tick: float) -> bool:
@@ -88,6 +91,7 @@ class NoKeys:
 
     def __init__(self) -> None:
         self.attend_at = math.inf
+        self.at_hand: KeyIndex = {}
 
     def attend(self, tick: float) -> bool:
         return True

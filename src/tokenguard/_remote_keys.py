@@ -25,7 +25,7 @@ from ._discovery import Discovery
 from ._fetch import Answer, Fetch, FetchFailed, Request, get_json, shortened
 from ._freshness import kept, lifetime, revalidation
 from ._jwk import Key
-from ._jwks import KeySet
+from ._jwks import KeyIndex, KeySet
 from ._keys import names, unknown_key
 from ._text import for_log
 from .config import Issuer
@@ -107,6 +107,7 @@ class RemoteKeys:
         self._discovery = Discovery(issuer) if issuer.jwks_uri is None else None
         self._state = _State()
         self.attend_at = -math.inf
+        self.at_hand: KeyIndex = {}
 
     def attend(self, tick: float) -> bool:
         return self._attend(self._state, tick)
@@ -231,6 +232,7 @@ class RemoteKeys:
 
     def _land(self, before: _State, after: _State) -> None:
         self._state = replace(after, fetching=None, fetches=before.fetches + 1)
+        self.at_hand = {} if after.keys is None else after.keys.index
         self.attend_at = min(after.due_at, after.stale_until)
         if before.keys is not None and after.keys is not None:
             for key in before.keys.keys - after.keys.keys:

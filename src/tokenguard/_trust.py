@@ -7,13 +7,14 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ._claims import ClaimRules
 from ._fetch import Fetch
 from ._introspector import Introspector
 from ._jwk import Key
-from ._jwks import KeySet
+from ._jwks import KeyIndex, KeySet
 from ._keys import Keys, NoKeys, StaticKeys
 from ._remote_keys import RemoteKeys
 from .config import AnyAudience, Issuer, audiences
@@ -208,6 +209,7 @@ class _TenantKeys:
     """One tenant's part of a key set that all tenants share: what names no issuer, or this one."""
 
     attend_at = -math.inf  # when to attend to a set that others use too, is for the set to say
+    at_hand: KeyIndex = MappingProxyType({})
 
     def __init__(self, shared: RemoteKeys, tenant: str, like: TenantIssuers) -> None:
         self._shared = shared
