@@ -12,7 +12,7 @@ class Generations(Generic[V]):
     """A map from digests to values that stays within a number of entries and a weight.
 
     Two dictionaries: new entries go into the young one, and once that has half of all it becomes the old one, and the
-    old one is gone. So putting costs the same at any size, and getting takes no lock.
+    old one is gone. So putting costs the same at any size, and neither putting nor getting takes a lock.
 
     >>> cache = Generations(entries=4, weight=100)
     >>> for n in range(10): cache.put(bytes([n]), n, 1)
@@ -37,11 +37,18 @@ class Generations(Generic[V]):
         return self._young.get(digest) or self._old.get(digest)
 
     def put(self, digest: bytes, value: V, weight: int) -> None:
+        # No lock for what is done for each token. Threads that put at one moment may overshoot by an entry each, and where
+        # there is no GIL the weight of some entries may go uncounted; the number of them never does.
+        young = self._young
+        if len(young) >= self._entries or self._weighs + weight > self._weight:
+            self._turn(young)
+        self._young[digest] = value
+        self._weighs += weight
+
+    def _turn(self, full: dict[bytes, V]) -> None:
         with self._lock:
-            if len(self._young) >= self._entries or self._weighs + weight > self._weight:
-                self._old, self._young, self._weighs = self._young, {}, 0
-            self._young[digest] = value
-            self._weighs += weight
+            if self._young is full:  # else another thread was faster
+                self._old, self._young, self._weighs = full, {}, 0
 
     def after_fork(self) -> None:
         """In a child process: a lock that was held stays so."""

@@ -167,8 +167,7 @@ class Core:
         if trusted.introspector is not None and trusted.introspector.policy == "always":
             return self._confirm(case, key, trusted.introspector, now, tick)
         if self._proofs is not None:
-            left = facts.expires_at - now
-            until = tick + (left if left < self._remember else self._remember)
+            until = tick + min(self._remember, facts.expires_at - now)
             self._proofs.put(digest, (facts, key, keys, until, begins, ends), len(text))
         if self._checks:
             self._check(facts)

@@ -38,6 +38,8 @@ def json_object(data: bytes) -> dict[str, Any]:
     """
     value = None
     try:
+        if data[:1] != b"{" and not data.lstrip(b" \t\n\r").startswith(b"{"):
+            raise ValueError  # most junk ends here: a parser would take its time to say where it went wrong
         inside = data[1:]
         flat = _OPEN_BRACE not in inside and _OPEN_BRACKET not in inside
         # A text with few brackets cannot be deep; else look, before a parser recurses.
