@@ -43,7 +43,7 @@ def base64url_decode(text: bytes) -> bytes:
     if pybase64 is None:
         standard = text.translate(_TO_STANDARD)
         if _FOREIGN not in standard:
-            return binascii.a2b_base64(standard + padding)  # its strict mode takes twice as long, and has nothing to find
+            return binascii.a2b_base64(standard + padding)  # strict mode takes longer, and has nothing left to find
     elif not (_PLUS in text or _SLASH in text):  # it takes both alphabets, even in one text
         try:
             decoded: bytes = pybase64.b64decode(text + padding, b"-_", True)

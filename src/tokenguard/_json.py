@@ -73,7 +73,7 @@ def _plain(data: bytes) -> Any:
     if data.rfind(b"{") != 0 or _BACKSLASH in data or _may_have_long_numbers(text):
         return None
     try:
-        pairs, end = _scan(text, 0)
+        pairs, end = _scanner.scan_once(text, 0)  # raw_decode, without the message nobody reads
     except StopIteration:  # of a value that is missing
         return None
     members = dict(pairs)
@@ -137,7 +137,7 @@ def _constant(_: str) -> Never:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-_scan = json.JSONDecoder(object_pairs_hook=tuple, parse_float=_finite, parse_constant=_constant).scan_once
+_scanner: Any = json.JSONDecoder(object_pairs_hook=tuple, parse_float=_finite, parse_constant=_constant)
 _usual_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant)
 _decoder = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_integer, parse_constant=_constant
