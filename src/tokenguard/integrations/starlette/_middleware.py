@@ -50,7 +50,7 @@ class TokenGuardMiddleware(asgi.TokenGuardMiddleware):
     """
 
     def announce(self, scope: asgi.Scope, token: AccessToken | None) -> None:
-        ours = isinstance(scope.get("user"), TokenUser | _NoUser)  # of an outer middleware like this one
-        if ours or ("user" not in scope and "auth" not in scope):
+        unsaid = "user" not in scope and "auth" not in scope
+        if unsaid or isinstance(scope.get("user"), (TokenUser, _NoUser)):  # of an outer middleware like this one
             scope["user"] = _NoUser() if token is None else TokenUser(token)
             scope["auth"] = AuthCredentials() if token is None else _TokenCredentials(token)
