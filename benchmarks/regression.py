@@ -31,13 +31,13 @@ class Limit:
     most: float
 
 
-# Beside each, what was measured when it was set, beside a busy neighbour. A change that is worth more time raises a
+# Beside each, what was measured when it was set, on a quiet machine; beside a busy neighbour it is a few percent more. A change that is worth more time raises a
 # limit, with its figure.
 LIMITS = (
-    Limit(name="first seen", most=0.48),  # 0.40 to 0.43
-    Limit(name="repeated", most=0.024),  # 0.018 to 0.019
-    Limit(name="bad signature", most=0.6),  # 0.49 to 0.51
-    Limit(name="junk", most=0.115),  # 0.085 to 0.095
+    Limit(name="first seen", most=0.44),  # 0.37 to 0.39
+    Limit(name="repeated", most=0.024),  # 0.019 to 0.021
+    Limit(name="bad signature", most=0.53),  # 0.42 to 0.44
+    Limit(name="junk", most=0.1),  # 0.073 to 0.082
 )
 
 
