@@ -64,16 +64,16 @@ def parse_jws(token: bytes, known: Mapping[bytes, Header]) -> Jws:
     """
     signed, _, signature = token.rpartition(b".")
     segment, _, payload = signed.partition(b".")
-    part = "header"
+    part = "signature"  # first: it costs little, and what has none ends here
     try:
+        proof = base64url_decode(signature) if signed else b""  # with one segment there is none
+        part = "header"
         header = known.get(segment)
         if header is None:
             _require_three_segments(token)
             header = _read_header(segment, json_object(base64url_decode(segment)))
         part = "payload"
-        decoded = base64url_decode(payload)
-        part = "signature"
-        return header, decoded, signed, base64url_decode(signature)
+        return header, base64url_decode(payload), signed, proof
     except ValueError as error:
         trouble = str(error)
     # Raised out here, so that nothing of the token hangs in an exception's context. A dot too many or too few has left

@@ -120,7 +120,7 @@ class TokenValidator:
         >>> validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
         >>> validator.validate("no.such.token")
         Traceback (most recent call last):
-        tokenguard.errors.InvalidToken: malformed: header: not canonical base64url
+        tokenguard.errors.InvalidToken: malformed: signature: not canonical base64url
         """
         try:
             began = self._monotonic()

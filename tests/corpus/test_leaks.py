@@ -249,5 +249,5 @@ def test_a_log_record_holds_text_and_no_frame(caplog: pytest.LogCaptureFixture) 
     (record,) = caplog.records
     assert isinstance(record.args, tuple)
     _, text = record.args
-    assert repr(text) == str(text) == "malformed: header: not canonical base64url"
+    assert repr(text) == str(text) == "malformed: signature: not canonical base64url"
     assert {type(held) for held in gc.get_referents(text)} <= {Reason, str, type}
