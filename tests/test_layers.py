@@ -15,9 +15,10 @@ ROWS = {
     "L0": "errors challenge events _base64url _json _text _urls _cache _breaker _fetch _freshness _async",
     "L1": "_algorithms _jws _jwk _client_auth token _claims _scopes _roles denylist config "
     "introspection tenants requirements profiles metadata",
-    "L2": "_jwks _keys _remote_keys _introspection_answer _introspector _discovery _trust _opaque",
+    "L2": "_jwks _keys _remote_keys _introspection_answer _introspection_endpoint _introspection_signed _introspector "
+    "_discovery _trust _opaque",
     "L3": "_core",
-    "L4": "validator _flight _transport _report settings",
+    "L4": "validator _flight _transport _report settings _settings_forms",
     "tokenguard": "__init__",  # the public names: gathered from all that is below, used by all that is above
     "L5": "integrations",
     "beside": "testing cli __main__ _demo",

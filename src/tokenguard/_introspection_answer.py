@@ -1,15 +1,15 @@
-"""What an introspection endpoint answered (RFC 7662 s2.2, RFC 9701 s5), read as strictly as a token. No state."""
+"""What an introspection endpoint answered (RFC 7662 s2.2), read as strictly as a token. No state."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ._claims import ClaimRules, read_claims
 from ._fetch import Answer
 from ._freshness import retry_after
 from ._json import json_object
-from ._jws import Header
 from ._text import for_log
 from .errors import InvalidToken, Reason
 from .introspection import Introspection
@@ -17,8 +17,6 @@ from .token import AccessToken
 
 JSON = "application/json"
 SIGNED = "application/token-introspection+jwt"
-SIGNED_TYPE = "token-introspection+jwt"
-MAX_AGE = 60  # seconds since a signed answer was made: ours was asked for a moment ago
 
 _CODE = re.compile("[a-z]{1,20}(?:_[a-z]{1,20}){0,5}")
 _TOKEN_TYPES = ("bearer", "access_token")
@@ -66,31 +64,35 @@ def _error(answer: Answer) -> str:
     return error if type(error) is str else ""
 
 
-def read_signed(payload: dict[str, Any], header: Header, rules: ClaimRules, asked: Introspection, now: float) -> Any:
-    """The members in a signed answer (RFC 9701 s5), whose signature somebody else has checked.
-
-    Raises:
-        ValueError: it is no answer to us, of this issuer, of now.
-    """
-    aud: Any = payload.get("aud")
-    iat: Any = payload.get("iat")
-    exp: Any = payload.get("exp", now)
-    leeway = rules.issuer.leeway
-    if header.typ != SIGNED_TYPE:
-        raise ValueError(f"typ is {for_log(header.typ)}, not {SIGNED_TYPE}")
-    if payload.get("iss") != rules.issuer.url:
-        raise ValueError(f"iss is {for_log(payload.get('iss'))}")
-    if asked.client_id is None or asked.client_id not in (aud if type(aud) is list else [aud]):
-        raise ValueError(f"aud is {for_log(aud)}, not us")
-    if not _is_number(iat) or not now - MAX_AGE - leeway <= iat <= now + leeway:
-        raise ValueError("iat is missing, or it was not made now")
-    if not _is_number(exp) or exp + leeway < now:
-        raise ValueError("exp is past")
-    return payload.get("token_introspection")
+def answer_rules(rules: ClaimRules, asked: Introspection) -> ClaimRules:
+    """By which rules to read what the issuer says of a token, where those are the rules for its JWTs."""
+    # An answer has RFC 7662's members, whatever the provider's JWTs are like.
+    plain = replace(
+        rules.issuer.profile, required=(), kind=(), scopes=("scope",), client=("client_id",), audience=("aud",)
+    )
+    return ClaimRules(
+        issuer=replace(rules.issuer, profile=plain),
+        audience=rules.audience,
+        aud_optional=asked.allow_missing_aud,
+        aud_may_be_empty=asked.allow_missing_aud,
+        exp_optional=asked.allow_missing_exp,
+        # Where no audience is looked at, nothing else would keep a refresh token out.
+        token_type_optional=not (asked.allow_missing_aud or rules.audience is None)
+        if asked.allow_missing_token_type is None
+        else asked.allow_missing_token_type,
+    )
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float)
+def lenient_rules(rules: ClaimRules, asked: Introspection) -> ClaimRules:
+    """The same of a JWT that has been proven: of that it is enough to know that it still stands."""
+    strict = answer_rules(rules, asked)
+    return replace(
+        strict,
+        issuer=replace(strict.issuer, max_token_age=None),  # its age is in its own iat
+        aud_optional=True,
+        exp_optional=True,
+        token_type_optional=asked.allow_missing_token_type is not False,
+    )
 
 
 def read_active(members: dict[str, Any], rules: ClaimRules) -> AccessToken:

@@ -14,23 +14,20 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack
 
-from . import profiles
+from . import _settings_forms as forms
 from ._core import Check
+from ._settings_forms import Form
 from ._opaque import Select
-from ._text import for_log
 from ._transport import HttpClient
-from .config import ANY_AUDIENCE, Issuer, TokenCache
+from .config import Issuer
 from .errors import ConfigurationError
 from .events import Event
 from .introspection import Introspection
-from .profiles import Profile
 from .validator import TokenValidator
 
 __all__ = ["NAMES", "ValidatorOptions", "validator_from", "validator_from_environment"]
@@ -131,19 +128,8 @@ class _Owner(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Form:
-    """How a value is written. Both functions raise ValueError, with the end of a sentence that begins with the name."""
-
-    take: Callable[[Any], Any]
-    """From a Python value to the argument."""
-
-    parse: Callable[[str], Any] = str
-    """From a text in the environment to what `take` takes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    form: _Form
+    form: Form
     owner: _Owner
     option: str
 
@@ -177,7 +163,7 @@ def _build(
     raise ConfigurationError(f"{source.where}: {trouble}")
 
 
-def _value(value: Any, form: _Form, name: str, source: _Source) -> Any:
+def _value(value: Any, form: Form, name: str, source: _Source) -> Any:
     if value is None or (isinstance(value, Collection) and not value) or (isinstance(value, str) and value.isspace()):
         raise ConfigurationError(f"{source.call(name)} is empty: give it a value, or leave it out")
     try:
@@ -194,189 +180,42 @@ def no_setting(name: object, names: Collection[str], call: Callable[[Any], str])
     return f"{call(name)} is no setting: {remedy}"
 
 
-# Forms
-
-
-def _shown(value: object) -> str:
-    """A value that is no secret, in as far as it is surely none."""
-    return for_log(value) if isinstance(value, (str, int, float)) else f"of type {type(value).__name__}"
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise ValueError(f"is {_shown(value)}: write a text")
-    if value != value.strip():
-        raise ValueError(f"is {_shown(value)}: there is white space around it")
-    return value
-
-
-def _url(value: Any) -> str:
-    text = _text(value)
-    if _USER.match(text):  # all else is for its object to say, which shows the value
-        raise ValueError("has a user name or a password in it: nothing here sends one")
-    return text
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (_text(value),)
-    if not isinstance(value, (list, tuple, set, frozenset)):
-        raise ValueError(f"is {_shown(value)}: write a text, or a list of them")
-    if "" in value:
-        raise ValueError("has an empty text in it: leave that out")
-    texts = tuple(map(_text, value))
-    return tuple(sorted(texts)) if isinstance(value, (set, frozenset)) else texts
-
-
-def _split(text: str) -> tuple[str, ...]:
-    if "," in text:  # of which an audience may have some, and one that stands for two would refuse every token
-        raise ValueError(f"is {_shown(text)}: separate with spaces, not with commas")
-    return tuple(text.split())
-
-
-def _audience(value: Any) -> Any:
-    if value is ANY_AUDIENCE:
-        return value
-    texts = _texts(value)
-    if texts == (_ANY,):
-        return ANY_AUDIENCE
-    if not {"*", "ANY_AUDIENCE", _ANY}.isdisjoint(texts):
-        raise ValueError(
-            f"is {_shown(value)}: name this API as it stands in the aud claim; to accept tokens that were issued for "
-            f"other APIs, write {_ANY} and nothing beside it"
-        )
-    return texts
-
-
-def _seconds(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise ValueError(f"is {_shown(value)}: write a number of seconds")
-    return value  # type: ignore[no-any-return]  # one of the two
-
-
-def _parse_seconds(text: str) -> float:
-    if not _DECIMAL.fullmatch(text):
-        raise ValueError(f"is {_shown(text)}: write a number of seconds, such as 30 or 0.5")
-    return float(text)
-
-
-def _switch(value: Any) -> bool:
-    if type(value) is not bool:
-        raise ValueError(f"is {_shown(value)}: write True or False")
-    return value
-
-
-def _parse_switch(text: str) -> bool:
-    if text not in _SWITCH:
-        raise ValueError(f"is {_shown(text)}: write true, on or 1, or false, off or 0")
-    return _SWITCH[text]
-
-
-def _cache(value: Any) -> TokenCache | None:
-    return TokenCache() if _switch(value) else None
-
-
-def _profile(value: Any) -> Profile:
-    if isinstance(value, Profile):
-        return value
-    name = _text(value)
-    if name not in _PROFILES:
-        raise ValueError(f"is {_shown(name)}: choose from {', '.join(_PROFILES)}")
-    return _PROFILES[name]
-
-
-def _policy(value: Any) -> str:
-    if _text(value) not in ("opaque", "always", "only"):
-        raise ValueError(f"is {_shown(value)}: write opaque, always or only")
-    return str(value)
-
-
-def _key(value: Any) -> str:
-    if type(value) is not str:
-        raise ValueError(f"is of type {type(value).__name__}: write a text")
-    return value
-
-
-def _secret(value: Any) -> str:
-    if _CONTROL.search(_key(value)):  # RFC 6749 A.2: a client secret has none
-        raise ValueError("has a line end or another control character in it")
-    return str(value)
-
-
-def _key_file(value: Any) -> str:
-    """The content of a file, without the line end that editors and `echo` add."""
-    if not isinstance(value, (str, Path)):
-        raise ValueError(f"is {_shown(value)}: write the path of a file")
-    try:
-        with Path(value).open("rb") as file:
-            content = file.read(_MAX_FILE + 1)
-        text = _LINE_END.sub("", content.decode("utf-8"))
-        if text and len(content) <= _MAX_FILE:
-            return text
-        trouble = f"has more than {_MAX_FILE} bytes" if text else "is empty"
-    except UnicodeDecodeError:
-        trouble = "is not in UTF-8"  # and nothing of what is in it
-    except (OSError, ValueError) as error:
-        trouble = f"cannot be read: {getattr(error, 'strerror', 'the path has a NUL in it')}"
-    raise ValueError(f"is {for_log(str(value))}: that file {trouble}")
-
-
-def _secret_file(value: Any) -> str:
-    return _secret(_key_file(value))
-
-
-_ANY: Final = "ANY_AUDIENCE_EVEN_OF_OTHER_APIS"
-_DECIMAL: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-_USER: Final = re.compile(r"[^/?#]*//[^/?#]*@")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_LINE_END: Final = re.compile(r"\r?\n\Z")
-_MAX_FILE: Final = 64 * 1024  # bytes; a key in PEM has 3 KiB, and /dev/zero has no end
-_SWITCH: Final = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
-_PROFILES: Final = {profile.name: profile for profile in vars(profiles).values() if isinstance(profile, Profile)}
-
-_TEXT = _Form(take=_text)
-_URL = _Form(take=_url)
-_SECONDS = _Form(take=_seconds, parse=_parse_seconds)
-_SECRET = _Form(take=_secret)
-_SECRET_FILE = _Form(take=_secret_file)
-
-
-def _validator(form: _Form, option: str) -> _Setting:
+def _validator(form: Form, option: str) -> _Setting:
     return _Setting(form=form, owner=_Owner.VALIDATOR, option=option)
 
 
-def _issuer(form: _Form, option: str) -> _Setting:
+def _issuer(form: Form, option: str) -> _Setting:
     return _Setting(form=form, owner=_Owner.ISSUER, option=option)
 
 
-def _introspection(form: _Form, option: str) -> _Setting:
+def _introspection(form: Form, option: str) -> _Setting:
     return _Setting(form=form, owner=_Owner.INTROSPECTION, option=option)
 
 
 _SETTINGS: Final[Mapping[str, _Setting]] = {
-    "ISSUER": _issuer(_URL, "url"),
-    "AUDIENCE": _validator(_Form(take=_audience, parse=_split), "audience"),
-    "REALM": _validator(_TEXT, "realm"),
-    "ALGORITHMS": _issuer(_Form(take=_texts, parse=_split), "algorithms"),
-    "PROFILE": _issuer(_Form(take=_profile), "profile"),
-    "LEEWAY": _issuer(_SECONDS, "leeway"),
-    "MAX_TOKEN_AGE": _issuer(_SECONDS, "max_token_age"),
-    "JWKS_URI": _issuer(_URL, "jwks_uri"),
-    "METADATA_URL": _issuer(_URL, "metadata_url"),
-    "ALLOW_INSECURE_HTTP": _issuer(_Form(take=_switch, parse=_parse_switch), "allow_insecure_http"),
-    "TOKEN_CACHE": _validator(_Form(take=_cache, parse=_parse_switch), "token_cache"),
-    "INTROSPECTION": _introspection(_Form(take=_policy), "policy"),
-    "INTROSPECTION_ENDPOINT": _introspection(_URL, "endpoint"),
-    "INTROSPECTION_AUTH": _introspection(_TEXT, "auth"),
-    "INTROSPECTION_LIFETIME": _introspection(_SECONDS, "lifetime"),
-    "CLIENT_ID": _introspection(_TEXT, "client_id"),
-    "CLIENT_SECRET": _introspection(_SECRET, "client_secret"),
-    "CLIENT_SECRET_FILE": _introspection(_SECRET_FILE, "client_secret"),
-    "PRIVATE_KEY": _introspection(_Form(take=_key), "private_key"),
-    "PRIVATE_KEY_FILE": _introspection(_Form(take=_key_file), "private_key"),
-    "KEY_ID": _introspection(_TEXT, "key_id"),
-    "BEARER": _introspection(_SECRET, "bearer"),
-    "BEARER_FILE": _introspection(_SECRET_FILE, "bearer"),
+    "ISSUER": _issuer(forms.URL, "url"),
+    "AUDIENCE": _validator(forms.AUDIENCE, "audience"),
+    "REALM": _validator(forms.TEXT, "realm"),
+    "ALGORITHMS": _issuer(forms.TEXTS, "algorithms"),
+    "PROFILE": _issuer(forms.PROFILE, "profile"),
+    "LEEWAY": _issuer(forms.SECONDS, "leeway"),
+    "MAX_TOKEN_AGE": _issuer(forms.SECONDS, "max_token_age"),
+    "JWKS_URI": _issuer(forms.URL, "jwks_uri"),
+    "METADATA_URL": _issuer(forms.URL, "metadata_url"),
+    "ALLOW_INSECURE_HTTP": _issuer(forms.SWITCH, "allow_insecure_http"),
+    "TOKEN_CACHE": _validator(forms.CACHE, "token_cache"),
+    "INTROSPECTION": _introspection(forms.POLICY, "policy"),
+    "INTROSPECTION_ENDPOINT": _introspection(forms.URL, "endpoint"),
+    "INTROSPECTION_AUTH": _introspection(forms.TEXT, "auth"),
+    "INTROSPECTION_LIFETIME": _introspection(forms.SECONDS, "lifetime"),
+    "CLIENT_ID": _introspection(forms.TEXT, "client_id"),
+    "CLIENT_SECRET": _introspection(forms.SECRET, "client_secret"),
+    "CLIENT_SECRET_FILE": _introspection(forms.SECRET_FILE, "client_secret"),
+    "PRIVATE_KEY": _introspection(forms.KEY, "private_key"),
+    "PRIVATE_KEY_FILE": _introspection(forms.KEY_FILE, "private_key"),
+    "KEY_ID": _introspection(forms.TEXT, "key_id"),
+    "BEARER": _introspection(forms.SECRET, "bearer"),
+    "BEARER_FILE": _introspection(forms.SECRET_FILE, "bearer"),
 }
 
 NAMES: Final = tuple(_SETTINGS)
