@@ -2,7 +2,7 @@
 
 The baseline is `jwt.decode` of PyJWT with a good token: like ours, some work of OpenSSL's and much of Python's. To the
 bare signature check the ratios are no measure here: beside a busy neighbour Python slows down to a third and OpenSSL to
-two thirds, so that the same code costs 1.4 times the check on one day and 1.9 times on another.
+two thirds, so that the same code costs 1.5 times the check on one day and 2.2 times on another.
 
 Contestants take turns as in the full benchmarks. Of a contestant's ratios to the baseline the lower quartile counts: a
 disturbance makes some rounds slow, a slower path makes all of them so.
@@ -31,8 +31,8 @@ class Limit:
     most: float
 
 
-# Beside each, what was measured when it was set, on a quiet machine; beside a busy neighbour it is a few percent more. A change that is worth more time raises a
-# limit, with its figure.
+# Beside each, what was measured when it was set, on a quiet machine; beside a busy neighbour it is a few percent more.
+# A change that is worth more time raises a limit, with its figure.
 LIMITS = (
     Limit(name="first seen", most=0.44),  # 0.37 to 0.39
     Limit(name="repeated", most=0.024),  # 0.019 to 0.021

@@ -1,4 +1,4 @@
-"""The introspection endpoint of one issuer: where it is, what it is asked, and whether it is worth asking now. No I/O."""
+"""The introspection endpoint of one issuer: where it is, what it is asked, whether it is worth asking now. No I/O."""
 
 from __future__ import annotations
 

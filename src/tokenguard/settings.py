@@ -21,8 +21,8 @@ from typing import Any, Final, TypedDict, Unpack
 
 from . import _settings_forms as forms
 from ._core import Check
-from ._settings_forms import Form
 from ._opaque import Select
+from ._settings_forms import Form
 from ._transport import HttpClient
 from .config import Issuer
 from .errors import ConfigurationError

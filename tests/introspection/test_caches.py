@@ -352,7 +352,7 @@ def test_after_a_fork_a_child_keeps_what_is_known() -> None:
     scene = Scene()
     scene.validate()
     introspector = scene.introspector()
-    with introspector._active._lock, introspector._refused._lock, introspector._breaker._lock:
+    with introspector._active._lock, introspector._refused._lock, introspector._endpoint._breaker._lock:
         scene.core.after_fork()
         scene.validate()
         scene.validate("another")

@@ -227,7 +227,7 @@ class TestBreaker:
         scene.tells[ENDPOINT] = 500
         for _ in range(FAILURES):
             scene.unavailable()
-        scene.introspector()._trouble = None  # another call, under way meanwhile, was answered well
+        scene.introspector()._endpoint.trouble = None  # another call, under way meanwhile, was answered well
         assert "left alone" in scene.unavailable().detail
 
 
