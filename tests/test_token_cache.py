@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -231,12 +233,43 @@ def test_long_tokens_are_bounded_by_their_weight() -> None:
         assert len(cache) <= 10
 
 
+def test_threads_that_put_at_one_time_keep_within_the_bounds_too() -> None:
+    threads, weight = 8, 1000
+    cache = Generations[int](entries=100, weight=100 * weight)
+
+    def put(first: int) -> int:
+        most = 0
+        for number in range(first, first + 3000):
+            cache.put(number.to_bytes(32), number, weight)
+            most = max(most, len(cache))
+        return most
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            most = max(pool.map(put, range(0, threads * 10_000, 10_000)))
+    finally:
+        sys.setswitchinterval(before)
+    assert 50 <= most <= 100 + 2 * threads  # in either generation one each
+    assert len(cache._young) * weight <= cache._weighs  # none is uncounted
+
+
+def test_of_two_threads_that_find_it_full_one_begins_anew() -> None:
+    cache = Generations[int](entries=4, weight=4)
+    for number in range(3):
+        cache.put(bytes([number]), number, 1)
+    cache._turn(cache._old)  # by the slower one
+    assert [cache.get(bytes([number])) for number in range(3)] == [0, 1, 2]
+
+
 def test_after_a_fork_a_lock_that_was_held_is_not_waited_for() -> None:
     cache = Generations[int](entries=4, weight=4)
     with cache._lock:
         cache.after_fork()
-        cache.put(b"x", 1, 1)
-    assert cache.get(b"x") == 1
+        for number in range(3):  # the third begins anew, under the lock
+            cache.put(bytes([number]), number, 1)
+    assert cache.get(b"\x02") == 2
 
 
 def test_headers_that_were_read_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
