@@ -82,6 +82,24 @@ def test_a_refusal_survives_pickling(refused: RequestRefused) -> None:
     assert (copy.reason, copy.detail, copy.headers) == (refused.reason, refused.detail, refused.headers)
 
 
+def test_its_arguments_are_its_reason_and_its_detail() -> None:
+    assert AccessDenied().args == (Reason.ACCESS_DENIED, "")
+    assert InvalidToken(Reason.EXPIRED, "why").args == (Reason.EXPIRED, "why")
+
+
+def test_an_application_may_mix_in_an_exception_of_its_framework() -> None:
+    class Teapot(Exception):
+        def __init__(self, *said: object) -> None:
+            super().__init__(*said)
+            self.status_code = 418
+
+    class NoTea(AccessDenied, Teapot):
+        pass
+
+    refused = NoTea(detail="no tea")
+    assert (refused.status_code, refused.status, refused.detail) == (418, 403, "no tea")
+
+
 def test_the_detail_is_for_the_log_and_never_in_the_answer() -> None:
     refused = AccessDenied(detail="organisation 7 is suspended")
     refused.realm = "R"

@@ -8,13 +8,21 @@ from typing import Any
 
 import pytest
 
-from tests.forge import ED, ISSUER, P256, RSA, RSA_PSS, SIGNERS, WEAK_RSA, b64, public_jwk
+from tests.forge import ED, ISSUER, P256, P384, P521, RSA, RSA_PSS, SIGNERS, WEAK_RSA, b64, public_jwk
 from tokenguard import InvalidToken, Issuer, KeyPolicy, Reason
 from tokenguard._algorithms import ALGORITHMS
 from tokenguard._jwk import parse_jwk
 from tokenguard._jwks import KeySet
 
 ALL = Issuer(ISSUER, jwks={"keys": []}, algorithms=tuple(ALGORITHMS))
+OWNERS: dict[str, Any] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512"), RSA),
+    **dict.fromkeys(("PS256", "PS384", "PS512"), RSA_PSS),
+    "ES256": P256,
+    "ES384": P384,
+    "ES512": P521,
+    "EdDSA": ED,
+}
 RSA_JWK, EC_JWK, ED_JWK = public_jwk(RSA), public_jwk(P256), public_jwk(ED)
 
 
@@ -30,6 +38,17 @@ def test_a_key_serves_what_its_type_and_curve_allow() -> None:
     assert parse_jwk(RSA_JWK).algorithms == {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
     assert parse_jwk(EC_JWK).algorithms == {"ES256"}
     assert parse_jwk(ED_JWK).algorithms == {"EdDSA", "Ed25519"}
+
+
+@pytest.mark.parametrize("alg", sorted(ALGORITHMS))
+def test_a_key_verifies_with_the_hash_that_the_algorithm_names(alg: str) -> None:
+    signer = "EdDSA" if alg == "Ed25519" else alg
+    key = parse_jwk(public_jwk(OWNERS[signer]))
+    signature = SIGNERS[signer](b"signed")
+    assert {other for other in ALGORITHMS if key.verify(other, b"signed", signature)} == (
+        {"EdDSA", "Ed25519"} if signer == "EdDSA" else {alg}
+    )
+    assert not key.verify(alg, b"Signed", signature)
 
 
 def test_its_own_alg_narrows_that() -> None:

@@ -37,8 +37,8 @@ class Generations(Generic[V]):
         return self._young.get(digest) or self._old.get(digest)
 
     def put(self, digest: bytes, value: V, weight: int) -> None:
-        # No lock for what is done for each token. Threads that put at one moment may overshoot by an entry each, and
-        # where there is no GIL the weight of some entries may go uncounted; their number never does.
+        # No lock for what is done for each token. Threads that put at one moment may overshoot by an entry each. Where
+        # there is no GIL, some weights may be lost, or counted once more for the next generation; the number never is.
         young = self._young
         if len(young) >= self._entries or self._weighs + weight > self._weight:
             self._turn(young)

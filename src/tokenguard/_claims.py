@@ -46,7 +46,8 @@ class ClaimRules:
 
     issuer: Issuer
     audience: frozenset[str] | None
-    alone: Mapping[str, tuple[str]] = field(init=False)  # an audience of ours, as that of a token that names no other
+    # An audience of ours, as that of a token that names no other.
+    alone: Mapping[str, tuple[str]] = field(init=False, repr=False, compare=False)
     aud_optional: bool = False
     aud_may_be_empty: bool = False
     exp_optional: bool = False

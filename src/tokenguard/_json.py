@@ -72,10 +72,7 @@ def _plain(data: bytes) -> Any:
     text = data.decode("utf-8")
     if data.rfind(b"{") != 0 or _BACKSLASH in data or _may_have_long_numbers(text):
         return None
-    try:
-        pairs, end = _scanner.scan_once(text, 0)  # raw_decode, without the message nobody reads
-    except StopIteration:  # of a value that is missing
-        return None
+    pairs, end = _scanner.raw_decode(text)
     members = dict(pairs)
     return members if len(members) == len(pairs) and end == len(text) else None
 

@@ -232,6 +232,7 @@ class RemoteKeys:
 
     def _land(self, before: _State, after: _State) -> None:
         self._state = replace(after, fetching=None, fetches=before.fetches + 1)
+        # In this order, and `attend_at` is read first: nobody takes old keys for good until the new time.
         self.at_hand = {} if after.keys is None else after.keys.index
         self.attend_at = min(after.due_at, after.stale_until)
         if before.keys is not None and after.keys is not None:

@@ -209,7 +209,7 @@ class _TenantKeys:
     """One tenant's part of a key set that all tenants share: what names no issuer, or this one."""
 
     attend_at = -math.inf  # when to attend to a set that others use too, is for the set to say
-    at_hand: KeyIndex = MappingProxyType({})
+    at_hand: KeyIndex = MappingProxyType({})  # and which key is this tenant's, for `find`
 
     def __init__(self, shared: RemoteKeys, tenant: str, like: TenantIssuers) -> None:
         self._shared = shared

@@ -120,7 +120,7 @@ class RequestRefused(TokenGuardError):
     def __init__(self, reason: Reason | None = None, detail: str = "") -> None:
         self.reason = self.default_reason if reason is None else reason
         self.detail = detail
-        self.args = (self.reason, detail)
+        super().__init__(self.reason, detail)
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)

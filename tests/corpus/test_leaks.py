@@ -241,6 +241,15 @@ def test_a_check_that_refuses_says_what_it_chose_to_say(caplog: pytest.LogCaptur
     assert "suspended" not in str(answer(refused.value))
 
 
+@pytest.mark.parametrize("part", ["header", "payload", "signature"])
+def test_the_log_says_which_part_is_malformed(part: str) -> None:
+    """By its name alone."""
+    parts = dict(zip(("header", "payload", "signature"), forge().split("."), strict=True))
+    parts[part] = "e30="
+    with pytest.raises(InvalidToken, match=f"^malformed: {part}: not canonical base64url$"):
+        validator().validate(".".join(parts.values()))
+
+
 def test_a_log_record_holds_text_and_no_frame(caplog: pytest.LogCaptureFixture) -> None:
     judge = validator()
     caplog.clear()

@@ -169,10 +169,7 @@ def test_the_quick_ways_are_taken_for_what_issuers_send() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        *('{"a":1,"a":1}', '{"a":{"b":1}}', '{"a":"\\u0062"}', f'{{"a":{"9" * 320}}}', ' {"a":1}', '{"a":1} '),
-        *("[]", "1", '{"a":}'),
-    ],
+    ['{"a":1,"a":1}', '{"a":{"b":1}}', '{"a":"\\u0062"}', f'{{"a":{"9" * 320}}}', ' {"a":1}', '{"a":1} ', "[]", "1"],
 )
 def test_the_quick_ways_leave_to_the_strict_reader_what_they_cannot_vouch_for(text: str) -> None:
     assert _plain(text.encode()) is None
