@@ -16,7 +16,7 @@ from tokenguard._jwk import parse_jwk
 from tokenguard.testing import LocalIssuer
 
 from .measuring import Row, Section, Timed, interleave
-from .micro import UNCACHED, in_turn, validate, validate_uncached
+from .ours import UNCACHED, in_turn, validate, validate_uncached
 from .peers import Batch
 from .tokens import AUDIENCE, ISSUER
 

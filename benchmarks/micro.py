@@ -3,154 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
-from hashlib import sha256
-from itertools import cycle
+from dataclasses import replace
 from statistics import median
-from time import perf_counter
-from typing import Any
 
-from tokenguard import Issuer, TokenValidator
 from tokenguard.testing import LocalIssuer
 
-from . import node
-from .measuring import Contestant, Section, Timed, interleave
-from .peers import AsyncWay, Batch, Peer, SyncWay, Way, installed
-from .tokens import ALGORITHMS, AUDIENCE, ISSUER, Mint, forged
-
-VERIFY = "bare signature check"
-HASH = "SHA-256 of the token"
-PARSE = "json.loads of the payload"
-SUM = "SHA-256, json.loads and signature check"
-UNCACHED = "tokenguard validate, token_cache=None"
-
-PASSES = 10  # over what costs a microsecond or two each: a clock is too coarse for less
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
-    """A part of the job that nobody can do without, with everything it needs at hand.
-
-    Attributes:
-        name: as in the tables.
-        prepare: a token, as `loop` wants it.
-        loop: does its part for each of them, and nothing else.
-    """
-
-    name: str
-    prepare: Callable[[str], Any]
-    loop: Callable[[Sequence[Any]], None]
-
-    def run(self, batch: Batch) -> Timed:
-        prepared = [self.prepare(token) for token in batch.tokens]
-        began = perf_counter()
-        for _ in range(batch.passes):
-            self.loop(prepared)
-        return Timed(batch.count, perf_counter() - began)
-
-
-def verify_floor(keys: LocalIssuer, alg: str) -> Floor:
-    """cryptography's `public_key.verify`, signing input and decoded signature being ready."""
-    verify, arguments = _verification(keys, alg)
-
-    def loop(prepared: Sequence[tuple[Any, ...]]) -> None:
-        for ready in prepared:
-            verify(*ready)
-
-    return Floor(name=VERIFY, prepare=arguments, loop=loop)
-
-
-def hash_floor() -> Floor:
-    def loop(prepared: Sequence[bytes]) -> None:
-        for text in prepared:
-            sha256(text).digest()
-
-    return Floor(name=HASH, prepare=str.encode, loop=loop)
-
-
-def parse_floor() -> Floor:
-    def loop(prepared: Sequence[bytes]) -> None:
-        for payload in prepared:
-            json.loads(payload)
-
-    return Floor(name=PARSE, prepare=_payload, loop=loop)
-
-
-def sum_floor(keys: LocalIssuer, alg: str) -> Floor:
-    """All three: what a large token is measured against, as its size makes the other two count."""
-    verify, arguments = _verification(keys, alg)
-
-    def prepare(token: str) -> tuple[bytes, bytes, tuple[Any, ...]]:
-        return token.encode(), _payload(token), arguments(token)
-
-    def loop(prepared: Sequence[tuple[bytes, bytes, tuple[Any, ...]]]) -> None:
-        for text, payload, ready in prepared:
-            sha256(text).digest()
-            json.loads(payload)
-            verify(*ready)
-
-    return Floor(name=SUM, prepare=prepare, loop=loop)
-
-
-def _verification(keys: LocalIssuer, alg: str) -> tuple[Callable[..., None], Callable[[str], tuple[Any, ...]]]:
-    """`verify` of the public key, and its arguments for a token."""
-    from cryptography.hazmat.primitives.asymmetric import ec, padding
-    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from jwt import PyJWK
-
-    sha = SHA256()
-    more: dict[str, tuple[Any, ...]] = {
-        "RS256": (padding.PKCS1v15(), sha),
-        "PS256": (padding.PSS(padding.MGF1(sha), 32), sha),
-        "ES256": (ec.ECDSA(sha),),
-        "EdDSA": (),
-    }
-
-    def arguments(token: str) -> tuple[Any, ...]:
-        signed, _, signature = token.encode().rpartition(b".")
-        raw = _decoded(signature)
-        if alg == "ES256":
-            raw = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
-        return raw, signed, *more[alg]
-
-    public: Any = PyJWK(next(jwk for jwk in keys.jwks()["keys"] if jwk["alg"] == alg)).key
-    return public.verify, arguments
-
-
-def _payload(token: str) -> bytes:
-    return _decoded(token.encode().split(b".")[1])
-
-
-def _decoded(segment: bytes) -> bytes:
-    from base64 import urlsafe_b64decode
-
-    return urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
-
-
-def validate(keys: LocalIssuer, known: str) -> SyncWay:
-    return SyncWay("tokenguard validate", lambda: _validator(keys, known).validate, remembers=True)
-
-
-def validate_async(keys: LocalIssuer, known: str, runner: asyncio.Runner) -> AsyncWay:
-    fresh = partial(_validator, keys, known)
-    return AsyncWay("tokenguard validate_async", lambda: fresh().validate_async, runner, remembers=True)
-
-
-def validate_uncached(keys: LocalIssuer, known: str) -> SyncWay:
-    fresh = partial(_validator, keys, known, token_cache=None)
-    return SyncWay(UNCACHED, lambda: fresh().validate)
-
-
-def _validator(keys: LocalIssuer, known: str, **options: Any) -> TokenValidator:
-    """New, and warm: it has its keys, and has seen one token of the issuer's that nobody measures."""
-    validator = TokenValidator(Issuer(ISSUER, jwks=keys.jwks()), audience=AUDIENCE, **options)
-    validator.validate(known)
-    return validator
+from . import anatomy, node
+from .floors import HASH, PARSE, Floor, hash_floor, parse_floor, sum_floor, verify_floor
+from .measuring import Contestant, Section, interleave
+from .ours import PASSES, UNCACHED, in_turn, validate, validate_async, validate_uncached
+from .peers import Peer, Way, installed
+from .tokens import ALGORITHMS, Mint, forged
 
 
 class Workbench:
@@ -227,17 +92,8 @@ class Workbench:
 
     def anatomy(self, tokens: Sequence[str]) -> Section:
         """Where the time goes."""
-        from . import anatomy  # it measures with what stands here
-
         (known,) = self.mint.good("RS256", 1)
         return anatomy.section(self.keys, known, tokens, size=self.size, rounds=self._rounds)
-
-
-def in_turn(run: Callable[[Batch], Timed], tokens: Sequence[str], size: int, **said: Any) -> Contestant:
-    """A contestant that does another batch of these tokens in each round, until it is the first one's turn again."""
-    pieces = [tokens[start : start + size] for start in range(0, len(tokens), size)]
-    batches = cycle([Batch(tokens=piece, **said) for piece in pieces])
-    return lambda: run(next(batches))
 
 
 def sections(*, quick: bool) -> Iterator[Section]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tokenguard.testing import LocalIssuer
 
-from . import micro
+from . import ours
 from .measuring import Row, interleave, spread
 from .peers import SyncWay, pyjwt_decode
 from .tokens import Mint, forged
@@ -57,15 +57,15 @@ def measure(*, rounds: int = 60, size: int = 100) -> tuple[Row, ...]:
         mint, decode = Mint(keys), pyjwt_decode(keys, "RS256")
         known, *good = mint.good("RS256", 4 * size + 1)
         wrong, junk = forged(good[:size]), mint.junk(size)
-        way, pyjwt = micro.validate(keys, known), SyncWay(BASELINE, lambda: decode)
+        way, pyjwt = ours.validate(keys, known), SyncWay(BASELINE, lambda: decode)
         way.require_sound(good[:3], [*wrong[:3], *junk])
         return interleave(
             {
-                BASELINE: micro.in_turn(pyjwt.run, good, size),
-                "first seen": micro.in_turn(way.run, good, size),
-                "repeated": micro.in_turn(way.run, good, size, known=True, passes=micro.PASSES),
-                "bad signature": micro.in_turn(way.run, wrong, size, good=False),
-                "junk": micro.in_turn(way.run, junk, size, good=False),
+                BASELINE: ours.in_turn(pyjwt.run, good, size),
+                "first seen": ours.in_turn(way.run, good, size),
+                "repeated": ours.in_turn(way.run, good, size, known=True, passes=ours.PASSES),
+                "bad signature": ours.in_turn(way.run, wrong, size, good=False),
+                "junk": ours.in_turn(way.run, junk, size, good=False),
             },
             rounds=rounds,
         )

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import micro, node, peers, plots, regression, report
+from benchmarks import floors, node, ours, peers, plots, regression, report
 from benchmarks.measuring import Row, Section, Timed, interleave
 from benchmarks.peers import AsyncWay, Batch, Peer, SyncWay, Unsound, Way
 from benchmarks.regression import BASELINE, LIMITS, Limit, judge
@@ -41,7 +41,7 @@ def test_each_round_has_the_next_batch() -> None:
         seen.append(batch.tokens)
         return Timed(1, 1.0)
 
-    contestant = micro.in_turn(run, ["a", "b", "c"], 2)
+    contestant = ours.in_turn(run, ["a", "b", "c"], 2)
     for _ in range(3):
         contestant()
     assert seen == [["a", "b"], ["c"], ["a", "b"]]
@@ -118,7 +118,7 @@ def test_a_first_seen_token_is_new_to_its_validator(mint: Mint, monkeypatch: pyt
     validators: list[TokenValidator] = []
     monkeypatch.setattr(TokenValidator, "validate", noting)
     known, *good = mint.good("ES256", 4)
-    contestant = micro.in_turn(micro.validate(mint.keys, known).run, good, 3)
+    contestant = ours.in_turn(ours.validate(mint.keys, known).run, good, 3)
     contestant()
     contestant()
     assert len(checked) == len(set(checked)) == 2 * (1 + 3)
@@ -133,7 +133,7 @@ def test_tokens_are_distinct_and_of_the_usual_size(mint: Mint) -> None:
 
 def test_bad_tokens_are_bad_for_the_reason_that_is_given(mint: Mint) -> None:
     known, *good = mint.good("ES256", 3)
-    check = micro.validate(mint.keys, known)._fresh()
+    check = ours.validate(mint.keys, known)._fresh()
     for tokens, reasons in (
         (forged(good), {"bad_signature"}),
         (mint.expired("ES256", 2), {"expired"}),
@@ -152,12 +152,12 @@ def test_floors_do_their_part_for_each_algorithm() -> None:
     with_all = Mint(LocalIssuer(algorithms=("PS256", "ES256", "EdDSA")))
     for alg in with_all.keys.algorithms:
         tokens = with_all.good(alg, 2)
-        for floor in (micro.verify_floor(with_all.keys, alg), micro.sum_floor(with_all.keys, alg)):
+        for floor in (floors.verify_floor(with_all.keys, alg), floors.sum_floor(with_all.keys, alg)):
             assert floor.run(Batch(tokens=tokens)).operations == 2
             with pytest.raises(Exception, match=r"^$") as refused:
                 floor.run(Batch(tokens=forged(tokens)))
             assert type(refused.value).__name__ == "InvalidSignature"
-        for floor in (micro.hash_floor(), micro.parse_floor()):
+        for floor in (floors.hash_floor(), floors.parse_floor()):
             assert floor.run(Batch(tokens=tokens, passes=5)).operations == 10
 
 
@@ -205,7 +205,7 @@ def test_the_verdict_is_printed_and_is_the_exit_code(
 def test_a_slow_hot_path_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     decide = Core.decide
     with LocalIssuer(algorithms=("RS256",)) as issuer:
-        floor = micro.verify_floor(issuer, "RS256")
+        floor = floors.verify_floor(issuer, "RS256")
         ready = [floor.prepare(token) for token in Mint(issuer).good("RS256", 20)]
 
     def slow(self: Core, token: str | bytes, now: float, tick: float) -> AccessToken | Miss[AccessToken]:
@@ -213,8 +213,7 @@ def test_a_slow_hot_path_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> Non
         return decide(self, token, now, tick)
 
     monkeypatch.setattr(Core, "decide", slow)
-    for module in (micro, peers):
-        monkeypatch.setattr(module, "perf_counter", time.process_time)  # however busy this machine is
+    monkeypatch.setattr(peers, "perf_counter", time.process_time)  # however busy this machine is
     findings = judge(regression.measure(rounds=5, size=10))
     assert [finding.limit.name for finding in findings if finding.too_slow] == [limit.name for limit in LIMITS]
 
