@@ -82,6 +82,7 @@ FRAMEWORKS: Final = (
         needs=("fastapi",),
         apps=(
             *_ours(FASTAPI)[:2],
+            App(name="tokenguard, Security(guard)", made_by=f"{FASTAPI}:guarded_with_scopes"),
             App(name="PyJWT, PyJWKClient", made_by=f"{FASTAPI}:with_pyjwt"),
             App(name="joserfc", made_by=f"{FASTAPI}:with_joserfc", needs=("joserfc",)),
             App(name="fastapi-azure-auth", made_by=f"{FASTAPI}:with_azure_auth", needs=("fastapi_azure_auth",)),

@@ -1,4 +1,4 @@
-"""FastAPI: bare, behind tokenguard's middleware, and with what others offer, as a dependency.
+"""FastAPI: bare, behind tokenguard's middleware, with its guard, and with what others offer, as dependencies.
 
 The others are set up as their documentation and most tutorials have it; where that leaves a choice, the faster one. All
 answer the same route with the same JSON.
@@ -7,12 +7,14 @@ answer the same route with the same JSON.
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from tokenguard import AccessToken
+from tokenguard.integrations.fastapi import TokenGuard
 from tokenguard.integrations.starlette import TokenGuardMiddleware, get_token
 
-from . import PATH, Setting, by_hand, validator_for
+from . import PATH, SCOPE, Setting, by_hand, validator_for
 from .by_hand import Claims
 
 # No `from __future__ import annotations` here: FastAPI evaluates annotations, and those below name local variables.
@@ -37,6 +39,19 @@ def guarded(setting: Setting) -> FastAPI:
     @app.get(PATH)
     async def things(request: Request) -> dict[str, str]:
         return {"caller": get_token(request).subject or ""}
+
+    return app
+
+
+def guarded_with_scopes(setting: Setting) -> FastAPI:
+    """With a dependency, as the others: what our documentation has for FastAPI."""
+    app = FastAPI()
+    guard = TokenGuard(validator_for(setting))
+    guard.install(app)
+
+    @app.get(PATH)
+    async def things(token: Annotated[AccessToken, Security(guard, scopes=[SCOPE])]) -> dict[str, str]:
+        return {"caller": token.subject or ""}
 
     return app
 
