@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._text import for_log
 from .challenge import is_scope_token
@@ -13,15 +13,18 @@ from .token import AccessToken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """The scopes that a route needs: every one of `all_of`, and at least one of `any_of` where that is not empty."""
+    """The scopes that a route needs: every one of `all_of`, and at least one of `any_of` where that is not empty.
+
+    Attributes:
+        scope: all scopes to ask for. Of alternatives it names each: the authorization server grants what it will.
+    """
 
     all_of: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
+    scope: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def scope(self) -> tuple[str, ...]:
-        """All scopes to ask for. Of alternatives it names each: the authorization server grants what it will."""
-        return tuple(dict.fromkeys(self.all_of + self.any_of))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scope", tuple(dict.fromkeys(self.all_of + self.any_of)))
 
     def check(self, token: AccessToken) -> None:
         """Pass, or raise.
