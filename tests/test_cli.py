@@ -45,6 +45,26 @@ def test_a_good_token_as_an_argument_does_as_well(issuer: LocalIssuer, capsys: O
 
 
 @pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        (("secret.a.b", "secret.c.d"), "(not shown)"),
+        (("-secret", "-secret2"), "(not shown) (not shown)"),
+        (("secret.a.b", "--scop-e=secret"), "--scop-e"),
+        (("--isuer", "secret.a.b"), "--isuer"),
+        (("--secret9", "--isuer"), "(not shown) --isuer"),
+    ],
+)
+def test_an_argument_too_many_is_not_shown(
+    issuer: LocalIssuer, capsys: Output, more: tuple[str, ...], shown: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        _verify(issuer, *more)
+    output = capsys.readouterr()
+    assert output.err.endswith(f"error: unrecognized arguments: {shown}\n")
+    assert "secret" not in output.out + output.err
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"expires_in": -3600}, "refused: expired: exp is 36"),
@@ -110,6 +130,11 @@ def test_there_is_a_hint_for_each_reason_that_can_come_up() -> None:
     assert set(cli._HINTS) == set(Reason) - elsewhere
 
 
+def _opaque(issuer: LocalIssuer) -> str:
+    """Any opaque token; one that begins with -h would ask for help."""
+    return next(token for token in iter(issuer.mint_opaque, None) if not token.startswith("-h"))
+
+
 class TestIntrospection:
     def verify(self, issuer: LocalIssuer, token: str, *arguments: str) -> int:
         return _verify(issuer, "--client-id", "api", *arguments, token)
@@ -118,14 +143,24 @@ class TestIntrospection:
         self, issuer: LocalIssuer, capsys: Output, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TOKENGUARD_CLIENT_SECRET", "api-secret")
-        assert self.verify(issuer, issuer.mint_opaque()) == 0
+        assert self.verify(issuer, _opaque(issuer)) == 0
+        assert json.loads(capsys.readouterr().out)["sub"] == "user-1"
+
+    def test_an_opaque_token_may_begin_with_a_dash(
+        self, issuer: LocalIssuer, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TOKENGUARD_CLIENT_SECRET", "api-secret")
+        token = next(
+            token for token in iter(issuer.mint_opaque, None) if token.startswith("-") and token[1] not in "-h"
+        )
+        assert self.verify(issuer, token) == 0
         assert json.loads(capsys.readouterr().out)["sub"] == "user-1"
 
     def test_or_from_a_file(self, issuer: LocalIssuer, tmp_path: Path, capsys: Output) -> None:
         file = tmp_path / "secret"
         file.write_text("api-secret\n")
         endpoint = ("--introspection-endpoint", issuer.introspection_endpoint)
-        token = issuer.mint_opaque()
+        token = _opaque(issuer)
         assert self.verify(issuer, token, "--client-secret-file", str(file), *endpoint) == 0
         issuer.revoke(token)
         assert self.verify(issuer, token, "--client-secret-file", str(file), "--introspect", "only") == 1
@@ -136,7 +171,7 @@ class TestIntrospection:
     def test_a_wrong_one_decides_nothing(self, issuer: LocalIssuer, tmp_path: Path, capsys: Output) -> None:
         file = tmp_path / "secret"
         file.write_text("another")
-        assert self.verify(issuer, issuer.mint_opaque(), "--client-secret-file", str(file)) == 2
+        assert self.verify(issuer, _opaque(issuer), "--client-secret-file", str(file)) == 2
         error = capsys.readouterr().err
         assert error.startswith("cannot decide: introspection_credentials_rejected: status 401")
         assert "another" not in error

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from .validator import TokenValidator
 ACCEPTED, REFUSED, UNDECIDED = 0, 1, 2
 _PROFILES = {profile.name: profile for profile in vars(profiles).values() if isinstance(profile, profiles.Profile)}
 _SECRET = "TOKENGUARD_CLIENT_SECRET"  # in the environment; arguments are seen by other users of the machine
+_OPTION = re.compile(r"--[a-z]+(?:-[a-z]+)*(?=\Z|=)")  # as ours are
 
 _HINTS: Final[Mapping[Reason, str]] = MappingProxyType(
     {
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 accepted, 1 refused, 2 could not decide (or the arguments make no sense).
     """
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     # What is said here is said in full; without a handler Python would print the log line beside it.
     logging.getLogger("tokenguard").addHandler(logging.NullHandler())
     if options.command == "demo":
@@ -71,6 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"cannot decide: {error}", file=sys.stderr)
         return UNDECIDED
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options, others = parser.parse_known_args(arguments)
+    # An opaque token may begin with a dash. What is one argument too many may be a token too, and is not shown.
+    if options.command == "verify" and options.token is None and len(others) == 1 and not _OPTION.match(others[0]):
+        options.token = others.pop()
+    if others:
+        shown = [match[0] if (match := _OPTION.match(other)) else "(not shown)" for other in others]
+        parser.error(f"unrecognized arguments: {' '.join(shown)}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
