@@ -12,7 +12,7 @@ class Generations(Generic[V]):
     """A map from digests to values that stays within a number of entries and a weight.
 
     Two dictionaries: new entries go into the young one, and once that has half of all it becomes the old one, and the
-    old one is gone. So putting costs the same at any size, and neither putting nor getting takes a lock.
+    old one is gone. So putting costs the same at any size, and nothing but that turn takes a lock.
 
     >>> cache = Generations(entries=4, weight=100)
     >>> for n in range(10): cache.put(bytes([n]), n, 1)

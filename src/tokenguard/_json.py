@@ -134,7 +134,7 @@ def _constant(_: str) -> Never:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-_scanner: Any = json.JSONDecoder(object_pairs_hook=tuple, parse_float=_finite, parse_constant=_constant)
+_scanner = json.JSONDecoder(object_pairs_hook=tuple, parse_float=_finite, parse_constant=_constant)
 _usual_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant)
 _decoder = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_finite, parse_int=_integer, parse_constant=_constant
