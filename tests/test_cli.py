@@ -64,6 +64,15 @@ def test_an_argument_too_many_is_not_shown(
     assert "secret" not in output.out + output.err
 
 
+@pytest.mark.parametrize("arguments", [("secret.a.b",), ("verify", "-hsecret"), ("verify", "--profile", "secret")])
+def test_what_stands_in_a_wrong_place_is_not_shown(capsys: Output, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    output = capsys.readouterr()
+    assert "usage: tokenguard-oauth" in output.out + output.err
+    assert "secret" not in (output.out + output.err).replace("client-secret", "").replace("CLIENT_SECRET", "")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

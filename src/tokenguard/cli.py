@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Never
 
 from . import profiles
 from .config import Issuer
@@ -24,6 +24,7 @@ ACCEPTED, REFUSED, UNDECIDED = 0, 1, 2
 _PROFILES = {profile.name: profile for profile in vars(profiles).values() if isinstance(profile, profiles.Profile)}
 _SECRET = "TOKENGUARD_CLIENT_SECRET"  # in the environment; arguments are seen by other users of the machine
 _OPTION = re.compile(r"--[a-z]+(?:-[a-z]+)*(?=\Z|=)")  # as ours are
+_FOREIGN = re.compile(r"(invalid choice: |ignored explicit argument ).*?(?= \(choose from |\Z)", re.DOTALL)
 
 _HINTS: Final[Mapping[Reason, str]] = MappingProxyType(
     {
@@ -87,8 +88,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows nothing that stands where no value of ours may stand: `tokenguard-oauth TOKEN` is soon typed."""
+
+    def error(self, message: str) -> Never:
+        super().error(_FOREIGN.sub(r"\1(not shown)", message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tokenguard-oauth", description="OAuth 2.0 access tokens for Python APIs.")
+    parser = _Parser(prog="tokenguard-oauth", description="OAuth 2.0 access tokens for Python APIs.")
     commands = parser.add_subparsers(dest="command", required=True)
     verify = commands.add_parser(
         "verify",
