@@ -64,13 +64,14 @@ def test_an_argument_too_many_is_not_shown(
     assert "secret" not in output.out + output.err
 
 
-@pytest.mark.parametrize("arguments", [("secret.a.b",), ("verify", "-hsecret"), ("verify", "--profile", "secret")])
+@pytest.mark.parametrize("arguments", [("hunter2.a.b",), ("verify", "-hunter2"), ("verify", "--profile", "hunter2")])
 def test_what_stands_in_a_wrong_place_is_not_shown(capsys: Output, arguments: tuple[str, ...]) -> None:
+    # Python 3.13 takes -hunter2 for -h and prints the help, 3.11 and 3.12 refuse it.
     with pytest.raises(SystemExit):
         cli.main(arguments)
     output = capsys.readouterr()
     assert "usage: tokenguard-oauth" in output.out + output.err
-    assert "secret" not in (output.out + output.err).replace("client-secret", "").replace("CLIENT_SECRET", "")
+    assert "unter2" not in output.out + output.err
 
 
 @pytest.mark.parametrize(
