@@ -85,7 +85,7 @@ _OPEN_BRACE, _OPEN_BRACKET, _BACKSLASH = b"{[\\"  # as numbers: to look for one 
 _LONG = 300  # digits; the largest double has 309
 _LONG_NUMBER = re.compile("[0-9]{4}")  # of every 61st character: so many digits in a row show there as four
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_LARGE_EXPONENT = re.compile("[0-9][eE][+-]?[0-9]{3}")
+_LARGE_EXPONENT = re.compile("[0-9][eE][+-]?[0-9]{2}")  # with one digit it takes as long a number
 
 
 def _strict(text: str) -> Any:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from . import events
 from ._text import one_line
-from .errors import Reason, RequestRefused
+from .errors import Reason, RequestRefused, Unavailable
 from .events import Event
 from .token import AccessToken
 
 _log = logging.getLogger("tokenguard")
-_PAUSE = 1.0  # seconds between two warnings for one reason: a flood of bad tokens is no flood of log lines
+_PAUSE = 1.0  # seconds between two warnings of one kind: a flood of bad tokens is no flood of log lines
+_MAX_KINDS = 256  # that may speak in a second: they have issuers in them, and a tenant's name can be made up
+_MAX_FAILING = 1024
+_Kind = tuple[str | None, ...]
+_OWN_TROUBLE: Final[_Kind] = ("on_event",)
 
 
 class _OneLine:
@@ -36,18 +41,23 @@ class _OneLine:
 class Reporter:
     """Logs, and calls `on_event`. Whatever that raises is logged, and changes nothing else.
 
-    One warning per kind (of refusals: per reason) and second, the rest at DEBUG; there too what came without a token.
+    One warning per second and kind (of refusals: per reason; of what happens to an issuer: per issuer), the rest at
+    DEBUG; there too what came without a token.
     """
 
     def __init__(self, on_event: Callable[[Event], None] | None, monotonic: Callable[[], float]) -> None:
         self._on_event = on_event
         self._monotonic = monotonic
-        self._quiet_until: dict[str, float] = {}
+        self._quiet_until: dict[_Kind, float] = {}
+        self._failing: set[str] = set()  # issuers whose keys were out of reach when last heard of
 
     def refused(self, refused: RequestRefused) -> None:
-        level = self._level(logging.DEBUG if refused.reason is Reason.NO_TOKEN else logging.WARNING, refused.reason)
+        level = self._level(logging.DEBUG if refused.reason is Reason.NO_TOKEN else logging.WARNING, (refused.reason,))
         if _log.isEnabledFor(level):  # in a flood it is not
-            _log.log(level, "refused with %d: %s", refused.status, _OneLine(refused.reason, refused.detail))
+            detail = refused.detail
+            if refused.issuer is not None and isinstance(refused, Unavailable):  # whose fault it is
+                detail = f"{refused.issuer}: {detail}"
+            _log.log(level, "refused with %d: %s", refused.status, _OneLine(refused.reason, detail))
         if self._on_event is not None:
             self._send(events.RequestRefused(reason=refused.reason, issuer=refused.issuer, client_id=refused.client_id))
 
@@ -55,14 +65,19 @@ class Reporter:
         self._send(events.RequestAccepted(issuer=token.issuer, client_id=token.client_id))
 
     def happened(self, event: Event) -> None:
-        kind = type(event).__name__
+        kind = (type(event).__name__, getattr(event, "issuer", None))
         match event:
             case events.KeysRefreshed(issuer=issuer, added=added, removed=removed):
+                if issuer in self._failing:
+                    self._failing.discard(issuer)
+                    self._log(logging.WARNING, kind, "keys of %s: fetched again", issuer)
                 if added or removed:
                     _log.info("keys of %s: added %s, removed %s", issuer, added, removed)
             case events.KeySkipped(issuer=issuer, kid=kid, why=why):
-                self._log(logging.WARNING, kind, "a key of %s is of no use: kid %s: %s", issuer, kid, why)
+                self._log(logging.WARNING, (*kind, kid), "a key of %s is of no use: kid %s: %s", issuer, kid, why)
             case events.RefreshFailed(issuer=issuer, trouble=trouble, failures=failures, retry_in=retry_in):
+                if len(self._failing) < _MAX_FAILING:
+                    self._failing.add(issuer)
                 text = "keys of %s: fetch %d in a row failed: %s; next in %.0f s"
                 self._log(logging.WARNING, kind, text, issuer, failures, one_line(trouble), retry_in)
             case events.DiscoveryFailed(issuer=issuer, trouble=trouble):
@@ -73,25 +88,32 @@ class Reporter:
                 self._log(logging.WARNING, kind, text, issuer, age, ends_in)
             case events.IntrospectionFailed(issuer=issuer, trouble=trouble, credentials=True):
                 text = "introspection at %s refuses our credentials, and no opaque token can be judged: %s"
-                self._log(logging.ERROR, "credentials", text, issuer, one_line(trouble))
+                self._log(logging.ERROR, ("credentials", issuer), text, issuer, one_line(trouble))
+            case events.IntrospectionFailed(issuer=issuer, trouble=trouble, pause=0):
+                self._log(logging.WARNING, kind, "introspection at %s failed: %s", issuer, one_line(trouble))
             case events.IntrospectionFailed(issuer=issuer, trouble=trouble, pause=pause):
                 text = "introspection at %s failed: %s; paused for %.0f s"
-                self._log(logging.WARNING, kind, text, issuer, one_line(trouble), pause)
+                self._log(logging.WARNING, ("paused", issuer), text, issuer, one_line(trouble), pause)
             case events.IntrospectionRecovered(issuer=issuer):
-                _log.info("introspection at %s answers again", issuer)
+                # As loud as the failure: who was woken by that wants to know.
+                self._log(logging.WARNING, kind, "introspection at %s answers again", issuer)
             case _:
                 pass  # the refusal is logged where it is answered
         self._send(event)
 
-    def _log(self, level: int, kind: str, text: str, *arguments: object) -> None:
-        _log.log(self._level(level, kind), text, *arguments, exc_info=kind == "on_event")
+    def _log(self, level: int, kind: _Kind, text: str, *arguments: object) -> None:
+        _log.log(self._level(level, kind), text, *arguments, exc_info=kind == _OWN_TROUBLE)
 
-    def _level(self, level: int, kind: str) -> int:
+    def _level(self, level: int, kind: _Kind) -> int:
         """The level, but for what comes again within a second."""
         tick = self._monotonic()
         if level > logging.DEBUG:
             if tick < self._quiet_until.get(kind, tick):
                 return logging.DEBUG
+            if len(self._quiet_until) >= _MAX_KINDS:
+                self._quiet_until = {kind: until for kind, until in self._quiet_until.copy().items() if tick < until}
+                if len(self._quiet_until) >= _MAX_KINDS:
+                    return logging.DEBUG
             self._quiet_until[kind] = tick + _PAUSE
         return level
 
@@ -101,4 +123,4 @@ class Reporter:
         try:
             self._on_event(event)
         except Exception:  # noqa: BLE001 - whatever it is, it must change no verdict
-            self._log(logging.ERROR, "on_event", "on_event raised for %s", type(event).__name__)
+            self._log(logging.ERROR, _OWN_TROUBLE, "on_event raised for %s", type(event).__name__)

@@ -93,7 +93,8 @@ class RequestRefused(TokenGuardError):
     """The request may not proceed.
 
     Args:
-        reason: why, for logs and metrics; each subclass has a default.
+        reason: why, for logs and metrics; each subclass has a default. A plain text in its place is the detail, as with
+            any exception: `AccessDenied("organisation 7 is suspended")`.
         detail: a sentence for the log. It is never sent to the client; put no token and no secret in it.
 
     Attributes:
@@ -117,7 +118,9 @@ class RequestRefused(TokenGuardError):
     issuer: str | None = None
     client_id: str | None = None
 
-    def __init__(self, reason: Reason | None = None, detail: str = "") -> None:
+    def __init__(self, reason: Reason | str | None = None, detail: str = "") -> None:
+        if isinstance(reason, str) and not isinstance(reason, Reason):  # reasons are few: they label metrics
+            reason, detail = None, f"{reason}: {detail}" if detail else reason
         self.reason = self.default_reason if reason is None else reason
         self.detail = detail
         super().__init__(self.reason, detail)
@@ -185,7 +188,7 @@ class InsufficientScope(RequestRefused):
     default_reason = Reason.INSUFFICIENT_SCOPE
     default_description = "The request requires higher privileges than provided by the access token"
 
-    def __init__(self, reason: Reason | None = None, detail: str = "", *, required: Collection[str] = ()) -> None:
+    def __init__(self, reason: Reason | str | None = None, detail: str = "", *, required: Collection[str] = ()) -> None:
         super().__init__(reason, detail)
         self.scope = self.required = _texts(required, is_scope_token)
 
@@ -193,7 +196,7 @@ class InsufficientScope(RequestRefused):
 class AccessDenied(RequestRefused):
     """A check of the application refused a good token. Raise it from a function given as `checks=`, or from a handler.
 
-    >>> raise AccessDenied(detail="organisation 7 is suspended")
+    >>> raise AccessDenied("organisation 7 is suspended")
     Traceback (most recent call last):
     tokenguard.errors.AccessDenied: access_denied: organisation 7 is suspended
     """
@@ -202,9 +205,6 @@ class AccessDenied(RequestRefused):
     error = "insufficient_scope"
     default_reason = Reason.ACCESS_DENIED
     default_description = "The request requires higher privileges than provided by the access token"
-
-    def __init__(self, reason: Reason | None = None, detail: str = "") -> None:
-        super().__init__(reason, detail)
 
 
 class InsufficientAuthentication(RequestRefused):
@@ -221,7 +221,7 @@ class InsufficientAuthentication(RequestRefused):
 
     def __init__(
         self,
-        reason: Reason | None = None,
+        reason: Reason | str | None = None,
         detail: str = "",
         *,
         acr_values: Collection[str] = (),
@@ -252,7 +252,7 @@ class Unavailable(RequestRefused):
     status = 503
     default_reason = Reason.KEYS_UNAVAILABLE
 
-    def __init__(self, reason: Reason | None = None, detail: str = "", *, retry_after: int = 1) -> None:
+    def __init__(self, reason: Reason | str | None = None, detail: str = "", *, retry_after: int = 1) -> None:
         super().__init__(reason, detail)
         self.retry_after = retry_after
 
