@@ -28,7 +28,7 @@ STATUS = {
 
 
 def test_each_reason_has_its_row_and_status_in_their_order() -> None:
-    assert ROWS == [(reason.value, STATUS[reason]) for reason in Reason]
+    assert [(reason.value, STATUS[reason]) for reason in Reason] == ROWS
 
 
 @pytest.mark.real_server
