@@ -276,7 +276,7 @@ def test_an_algorithm_is_allowed_by_name(capsys: Output) -> None:
     with LocalIssuer(algorithms=("ES384",)) as issuer:
         token = issuer.mint()
         assert _verify_token(issuer, token) == 1
-        assert "(--algorithm, Issuer(algorithms=...)); never none." in capsys.readouterr().err
+        assert "allow it: --algorithm, or Issuer" in capsys.readouterr().err
         assert _verify_token(issuer, token, "--algorithm", "ES512", "--algorithm", "ES384") == 0
         assert _verify_token(issuer, token, "--algorithm", "ES512") == 1
 

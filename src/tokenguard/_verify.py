@@ -25,7 +25,7 @@ HINTS: Final[Mapping[Reason, str]] = MappingProxyType(
         " token can only be introspected at its issuer: --client-id.",
         Reason.ENCRYPTED: "Tell the issuer to send signed tokens (JWS) for this API, not encrypted ones.",
         Reason.UNSUPPORTED_HEADER: "No access token needs that header; which component issued this one?",
-        Reason.WRONG_ALGORITHM: "If the issuer signs with it, allow it (--algorithm, Issuer(algorithms=...)); never none.",
+        Reason.WRONG_ALGORITHM: "If the issuer signs so, allow it: --algorithm, or Issuer(algorithms=...). Never none.",
         Reason.WRONG_TYPE: "An ID token, a logout token or a DPoP proof is no access token.",
         Reason.MISSING_CLAIM: "Tell the issuer to send that claim, or take a profile that does not ask for it.",
         Reason.MALFORMED_CLAIM: "The issuer sends a value of a wrong type; it has to be mended there.",

@@ -110,16 +110,22 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
     )
     verify.add_argument("--issuer", required=True, metavar="URL", help="the issuer, exactly as in the iss claim")
     verify.add_argument(
-        "--audience", required=True, action="append", metavar="AUD", help="this API, as in the aud claim"
+        "--audience",
+        required=True,
+        action="append",
+        metavar="AUD",
+        help="this API, as in the aud claim; may be repeated",
     )
-    verify.add_argument("--scope", action="append", default=[], metavar="S", help="a scope the token must have")
+    verify.add_argument(
+        "--scope", action="append", default=[], metavar="S", help="a scope the token must have; may be repeated"
+    )
     verify.add_argument("--profile", choices=sorted(PROFILES), default="base", help="what to ask of a token")
     verify.add_argument(
         "--algorithm",
         action="append",
         dest="algorithms",
         metavar="ALG",
-        help="a signature algorithm that the token may have, in place of those that an Issuer allows by itself",
+        help="a signature algorithm that the token may have, in place of the usual ones; may be repeated",
     )
     verify.add_argument(
         "--leeway", type=float, metavar="SECONDS", help="tolerance between the clocks, at most 300; 30 if left out"
