@@ -225,9 +225,8 @@ def _serve(issuer: LocalIssuer, api: str) -> None:
     print(f"\n  curl -i {api}/whoami -H 'Authorization: Bearer {reader}'")
     print(f"\n  curl -i {api}/whoami -H 'Authorization: Bearer {issuer.mint_opaque(expires_in=86400)}'")
     print(f"\n  curl -i -X POST {api}/users -H 'Authorization: Bearer {reader}'")
-    print(
-        f"\n  curl -i -X POST {api}/users -H 'Authorization: Bearer {writer}'", flush=True
-    )  # who reads a pipe waits too
+    print(f"\n  curl -i -X POST {api}/users -H 'Authorization: Bearer {writer}'")
+    sys.stdout.flush()  # into a pipe or a file, too, before it waits
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
