@@ -291,7 +291,7 @@ FAULTS: dict[str, tuple[Mapping[Any, Any], str]] = {
     "audience of a wrong type": ({**LEAST, "AUDIENCE": 7}, "TOKENGUARD['AUDIENCE'] is 7: write a text, or a list"),
     "audience of a mapping": ({**LEAST, "AUDIENCE": {"a": 1}}, "is of type dict: write a text, or a list of them"),
     "any audience, short": ({**LEAST, "AUDIENCE": "ANY_AUDIENCE"}, f"write {ANY} and nothing beside it"),
-    "any audience, starred": ({**LEAST, "AUDIENCE": ["*"]}, "TOKENGUARD['AUDIENCE'] is of type list: name this API"),
+    "any audience, starred": ({**LEAST, "AUDIENCE": ["*"]}, "TOKENGUARD['AUDIENCE'] is '*': name this API as it"),
     "any audience and another": ({**LEAST, "AUDIENCE": [ANY, "a"]}, "and nothing beside it"),
     "text is a number": ({**LEAST, "REALM": 7}, "TOKENGUARD['REALM'] is 7: write a text"),
     "text in white space": ({**LEAST, "REALM": "a "}, "TOKENGUARD['REALM'] is 'a ': there is white space around it"),

@@ -70,8 +70,8 @@ def _audience(value: Any) -> Any:
         return ANY_AUDIENCE
     if not {"*", "ANY_AUDIENCE", _ANY}.isdisjoint(texts):
         raise ValueError(
-            f"is {_shown(value)}: name this API as it stands in the aud claim; to accept tokens that were issued for "
-            f"other APIs, write {_ANY} and nothing beside it"
+            f"is {for_log(' '.join(texts))}: name this API as it stands in the aud claim; to accept tokens that were "
+            f"issued for other APIs, write {_ANY} and nothing beside it"
         )
     return texts
 
