@@ -80,7 +80,10 @@ def test_what_stands_in_a_wrong_place_is_not_shown(capsys: Output, arguments: tu
     ("changes", "message"),
     [
         ({"expires_in": -3600}, "refused: expired: exp is 36"),
-        ({"audience": "other"}, "refused: wrong_audience: aud is 'other', not 'https://api.example.com'\nThe token is for another API"),
+        (
+            {"audience": "other"},
+            "refused: wrong_audience: aud is 'other', not 'https://api.example.com'\nThe token is for another API",
+        ),
         ({"claims": {"iss": "https://other"}}, "refused: wrong_issuer: iss is 'https://other'\n--issuer must equal"),
         ({"kid": "x", "alg": "ES256", "header": {"kid": "gone"}}, "refused: unknown_key: no key with kid 'gone'"),
         ({"header": {"typ": "dpop+jwt"}}, "refused: wrong_type: typ is 'dpop+jwt'\nAn ID token, a logout token"),
