@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -114,6 +116,25 @@ def test_trio_waits_too(gate: Gate) -> None:
 
     trio.run(many)
     assert gate.sent == 1
+
+
+@pytest.mark.parametrize("parts", [(), ("lowlevel",)], ids=["bare", "with an empty part"])
+def test_a_trio_that_another_thread_is_importing_is_not_the_one_that_runs(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...]
+) -> None:
+    half = ModuleType("trio")
+    for part in parts:
+        setattr(half, part, ModuleType(f"trio.{part}"))
+    monkeypatch.setitem(sys.modules, "trio", half)
+    flights = _flights(gate)
+
+    async def wait() -> None:
+        waiting = asyncio.create_task(flights.wait_async(_fetch()))
+        await asyncio.to_thread(flights.await_waiters, 1)
+        gate.open.set()
+        assert await waiting == Answer(at=0.0, status=200)
+
+    asyncio.run(wait())
 
 
 def test_names_fly_side_by_side(gate: Gate) -> None:
