@@ -326,6 +326,39 @@ def test_resting_waits_until_the_system_has_seen_the_thread_go(gate: Gate, monke
     assert not flights._threads
 
 
+def test_two_who_rest_at_once_both_wait(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    flights = _flights(gate)
+    gate.open.set()
+    flights.wait(_fetch())
+    (thread,) = flights._threads
+    join, joined = threading.Thread.join, list[threading.Thread]()
+
+    def join_while_another_rests(thread: threading.Thread, timeout: float | None = None) -> None:
+        joined.append(thread)
+        if len(joined) == 1:
+            flights.rest(LONG)
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", join_while_another_rests)
+    flights.rest(LONG)
+    assert joined == [thread, thread]
+    assert not flights._threads
+
+
+def test_one_that_is_not_gone_in_time_is_waited_for_the_next_time(gate: Gate) -> None:
+    flights = _flights(gate)
+    flights.start(_fetch())
+    assert gate.arrived.acquire(timeout=LONG)
+    (thread,) = flights._threads
+    for _ in range(2):
+        flights.rest(0.0)
+        assert list(flights._threads) == [thread]
+    gate.open.set()
+    flights.rest(LONG)
+    assert not thread.is_alive()
+    assert not flights._threads
+
+
 def test_no_thread_outlives_its_fetch(gate: Gate) -> None:
     flights = _flights(gate)
     flights.wait(_fetch(patience=0.01))

@@ -27,6 +27,7 @@ from .tenants import TenantIssuers
 from .token import AccessToken
 
 _DEFAULT_CACHE = TokenCache()
+_REST, _MOMENT = 1.0, 0.02  # seconds for threads to end, at most and at least
 _SERVING = ("fresh", "stale", "unused")
 
 
@@ -170,7 +171,9 @@ class TokenValidator:
             self._flights.start(fetch)
         for fetch in self._missing():
             self._flights.wait(fetch, max(0.0, until - self._monotonic()))
-        self._flights.rest(1.0)  # whoever loads an application and forks it does so right after this
+        # Whoever loads an application and forks it does so right after this. A thread whose keys have come at the very
+        # last moment is gone in one more.
+        self._flights.rest(min(_REST, max(_MOMENT, until - self._monotonic())))
         self._require_ready()
 
     async def warm_up_async(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - as its sync twin
