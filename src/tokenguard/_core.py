@@ -78,7 +78,7 @@ class Core:
         opaque = OpaqueTokens(self.trust, select)
         self._opaque = opaque if opaque.any else None
         self._find = self.trust.find
-        self._checks = tuple(map(_sound_check, checks))
+        self._checks = _sound_checks(checks)
         if self.trust.tenants:
             self._checks = (self.trust.recheck, *self._checks)
         self._proofs: Generations[_Proof] | None = None
@@ -223,6 +223,13 @@ class Core:
                     f"check {_name(check)} returned {type(verdict).__name__}: return None to accept, "
                     "raise AccessDenied() to refuse; checks are plain functions, not async"
                 )
+
+
+def _sound_checks(checks: Iterable[Check]) -> tuple[Check, ...]:
+    said: object = checks  # what is annotated need not hold
+    if not isinstance(said, Iterable):
+        raise ConfigurationError(f"checks is {_name(said)}: it is a list of functions, checks=[my_check]")
+    return tuple(map(_sound_check, checks))
 
 
 def _sound_check(check: Check) -> Check:

@@ -11,8 +11,8 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
+from ._numbers import check_count, is_number
 from .config import MAX_LEEWAY
 from .errors import ConfigurationError, InvalidToken, Reason
 from .token import AccessToken
@@ -42,8 +42,7 @@ class Denylist:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time, most: int = 100_000) -> None:
-        if type(most) is not int or most <= 0:
-            raise ConfigurationError(f"Denylist most is {most!r}: a whole number above 0")
+        check_count("Denylist most", most)
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
@@ -112,7 +111,7 @@ class Denylist:
         """
         if before is None:
             before = self._clock()
-        elif not _is_number(before) or not before > 0:
+        elif not is_number(before) or not before > 0:
             raise ConfigurationError(f"before is {before!r}: it is a number of seconds since the epoch")
         self._add((issuer, "sub", subject), before, until)
 
@@ -120,7 +119,7 @@ class Denylist:
         now = self._clock()
         if not all(type(name) is str and name for name in key):
             raise ConfigurationError(f"{key[2]!r} of issuer {key[0]!r}: both are texts, and no empty ones")
-        if not _is_number(until) or not until + _GRACE > now:  # so put, not-a-number is refused too
+        if not is_number(until) or not until + _GRACE > now:  # so put, not-a-number is refused too
             raise ConfigurationError(f"until is {until!r}: it is a time to come, in seconds since the epoch")
         with self._lock:
             self._clear(now)
@@ -142,7 +141,3 @@ class Denylist:
                 heapq.heappush(self._ends, (end, key))
             else:
                 del self._entries[key]
-
-
-def _is_number(said: Any) -> bool:
-    return type(said) in (int, float)

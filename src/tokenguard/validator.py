@@ -83,6 +83,9 @@ class TokenValidator:
             if urls.count(url) > 1:
                 raise ConfigurationError(f"issuer {url} is given twice")
         names = audiences(audience, where="audience")
+        cache: Any = token_cache  # what is annotated need not hold
+        if cache is not None and not isinstance(cache, TokenCache):
+            raise ConfigurationError(f"token_cache is {cache!r}: TokenCache(...), or None for none")
         _require_callables(on_event=on_event, clock=clock, monotonic=monotonic)
         self.realm: str = _realm(realm, names)
         self._reporter = Reporter(on_event, monotonic)
