@@ -19,7 +19,7 @@ from ._opaque import Select
 from ._report import Reporter
 from ._transport import HttpClient, Transport
 from ._trust import Trusted
-from .challenge import is_challenge_text
+from .challenge import DEFAULT_REALM, is_challenge_text
 from .config import AnyAudience, Issuer, TokenCache, audiences
 from .errors import ConfigurationError, RequestRefused, Unavailable
 from .events import Event
@@ -315,7 +315,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 def _realm(realm: Any, audience: tuple[str, ...] | None) -> str:
     if realm is None:
-        realm = "api" if audience is None else audience[0]
+        realm = DEFAULT_REALM if audience is None else audience[0]
         if not is_challenge_text(realm):
             raise ConfigurationError(
                 f'audience {realm!r} has characters that may not stand in a challenge: name a realm, realm="api"'
