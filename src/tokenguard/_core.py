@@ -182,13 +182,16 @@ class Core:
         digest = digest or sha256(text).digest()
         begins, ends = validity(facts, trusted.issuer)
 
-        def conclude(standing: Standing, now: float, tick: float) -> AccessToken:
+        def conclude(standing: Standing, now: float, tick: float) -> AccessToken | Miss[AccessToken]:
+            if key.withdrawn:  # while the issuer was asked: whether another one proves it, without any more fetches
+                return self._prove(case, now, tick, attempt=2)
             if not begins <= now < ends:
                 raise untimely(facts, trusted.issuer, now)
-            until = min(standing.until, tick + self._remember) if self._proofs is not None else tick
-            if self._proofs is not None and until > tick:
-                window = max(begins, standing.begins), min(ends, standing.ends)
-                self._proofs.put(digest, (standing.token, key, trusted.keys, until, *window), len(text))
+            if self._proofs is not None:
+                until = min(standing.until, tick + self._remember)
+                if until > tick:
+                    window = max(begins, standing.begins), min(ends, standing.ends)
+                    self._proofs.put(digest, (standing.token, key, trusted.keys, until, *window), len(text))
             return self._accept(standing, now, tick)
 
         standing = introspector.confirm(facts, text, digest, now, tick)
