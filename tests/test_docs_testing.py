@@ -38,7 +38,7 @@ def _pass(module: ModuleType) -> None:
 
 
 def test_each_example_is_tested_here() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,12 @@ def test_the_django_example() -> None:
 
 def test_the_example_of_several_callers() -> None:
     _pass(_run(_example("def test_several_callers")))
+
+
+def test_the_example_of_a_real_issuer(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile(_example("def test_a_rotation_and_an_outage"))
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=6)
 
 
 def test_the_pytest_example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,17 @@ def test_its_arguments_are_its_reason_and_its_detail() -> None:
     assert InvalidToken(Reason.EXPIRED, "why").args == (Reason.EXPIRED, "why")
 
 
+def test_a_plain_text_is_the_detail_as_with_any_exception() -> None:
+    for refused in (AccessDenied("organisation 7"), AccessDenied("organisation", "7"), AccessDenied("access_denied")):
+        assert refused.reason is Reason.ACCESS_DENIED
+        assert type(refused.detail) is str
+    assert AccessDenied("organisation 7").args == (Reason.ACCESS_DENIED, "organisation 7")
+    assert str(AccessDenied("organisation", "7")) == "access_denied: organisation: 7"
+    assert InvalidToken("expired").description == "The access token is invalid"  # a text is no reason
+    for made in (InsufficientScope("why"), InsufficientAuthentication("why"), Unavailable("why")):
+        assert (made.reason, made.detail) == (type(made).default_reason, "why")
+
+
 def test_an_application_may_mix_in_an_exception_of_its_framework() -> None:
     class Teapot(Exception):
         def __init__(self, *said: object) -> None:

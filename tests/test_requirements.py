@@ -66,7 +66,11 @@ def test_the_log_says_what_is_missing() -> None:
         ([len], (), "has its parentheses"),
         (["a"], "b", r'any_of=\("b",\)'),
         (["a"], 7, "any_of is a collection"),
-        (["a"], [7], "a scope is a string"),
+        (["a"], [7], 'a scope is a string, not 7: write a name, such as "read:users"'),
+        ([["a", "b"]], (), r"not \['a', 'b'\]: write \"a\", \"b\" without the list"),
+        ([("a", "b")], (), 'write "a", "b" without the list'),
+        ([{"a"}], (), 'write "a" without the list'),
+        ([[]], (), "write each scope without the list"),
     ],
 )
 def test_what_can_never_be_met_or_protects_nothing_is_refused(all_of: list[Any], any_of: Any, message: str) -> None:

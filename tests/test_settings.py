@@ -291,7 +291,7 @@ FAULTS: dict[str, tuple[Mapping[Any, Any], str]] = {
     "audience of a wrong type": ({**LEAST, "AUDIENCE": 7}, "TOKENGUARD['AUDIENCE'] is 7: write a text, or a list"),
     "audience of a mapping": ({**LEAST, "AUDIENCE": {"a": 1}}, "is of type dict: write a text, or a list of them"),
     "any audience, short": ({**LEAST, "AUDIENCE": "ANY_AUDIENCE"}, f"write {ANY} and nothing beside it"),
-    "any audience, starred": ({**LEAST, "AUDIENCE": ["*"]}, "TOKENGUARD['AUDIENCE'] is of type list: name this API"),
+    "any audience, starred": ({**LEAST, "AUDIENCE": ["*"]}, "TOKENGUARD['AUDIENCE'] is '*': name this API as it"),
     "any audience and another": ({**LEAST, "AUDIENCE": [ANY, "a"]}, "and nothing beside it"),
     "text is a number": ({**LEAST, "REALM": 7}, "TOKENGUARD['REALM'] is 7: write a text"),
     "text in white space": ({**LEAST, "REALM": "a "}, "TOKENGUARD['REALM'] is 'a ': there is white space around it"),
@@ -320,6 +320,10 @@ FAULTS: dict[str, tuple[Mapping[Any, Any], str]] = {
     "two sources of keys": ({**LEAST, "JWKS_URI": "https://as", "METADATA_URL": "https://as"}, "keep one of jwks_uri"),
     "an algorithm that verifies nothing": ({**LEAST, "ALGORITHMS": "HS256"}, "TOKENGUARD: algorithm 'HS256' can nev"),
     "an issuer over http": ({**LEAST, "ISSUER": "http://as.example.com"}, "TOKENGUARD: Issuer url"),
+    "an issuer over http, in the words here": (
+        {**LEAST, "ISSUER": "http://as.example.com"},
+        "(here url is TOKENGUARD['ISSUER'], allow_insecure_http is TOKENGUARD['ALLOW_INSECURE_HTTP'])",
+    ),
 }
 
 
@@ -345,7 +349,33 @@ WRITTEN_FAULTS: dict[str, tuple[Mapping[str, str], str]] = {
     "seconds of no end": ({**LEAST, "LEEWAY": "inf"}, "TOKENGUARD_LEEWAY is 'inf'"),
     "switch with a capital": ({**LEAST, "TOKEN_CACHE": "True"}, "TOKENGUARD_TOKEN_CACHE is 'True': write true, on or"),
     "issuer with a line end": ({**LEAST, "ISSUER": f"{ISSUER}\n"}, "there is white space around it"),
-    "too many seconds": ({**LEAST, "LEEWAY": "301"}, "TOKENGUARD_*: leeway is 301"),
+    "too many seconds": ({**LEAST, "LEEWAY": "301"}, "0 to 300 (here leeway is TOKENGUARD_LEEWAY)"),
+    "no seconds": ({**LEAST, "MAX_TOKEN_AGE": "0"}, "(here max_token_age is TOKENGUARD_MAX_TOKEN_AGE)"),
+    "a realm that cannot be sent": ({**LEAST, "REALM": '"'}, "(here realm is TOKENGUARD_REALM)"),
+    "an algorithm that verifies nothing": (
+        {**LEAST, "ALGORITHMS": "HS256"},
+        "(here algorithm is TOKENGUARD_ALGORITHMS)",
+    ),
+    "keys over http": (
+        {**LEAST, "JWKS_URI": "http://as.example.com/keys"},
+        "(here jwks_uri is TOKENGUARD_JWKS_URI, allow_insecure_http is TOKENGUARD_ALLOW_INSECURE_HTTP)",
+    ),
+    "an issuer over http, with words of ours in it": (
+        {**LEAST, "ISSUER": "http://realm.example.com/auth?profile"},
+        "(here url is TOKENGUARD_ISSUER, allow_insecure_http is TOKENGUARD_ALLOW_INSECURE_HTTP)",
+    ),
+    "a method of another credential": (
+        {**ASKING, "CLIENT_SECRET": SECRET, "INTROSPECTION_AUTH": "bearer"},
+        "(here auth is TOKENGUARD_INTROSPECTION_AUTH, client_secret is TOKENGUARD_CLIENT_SECRET)",
+    ),
+    "no secret": (
+        ASKING,
+        "client_id is TOKENGUARD_CLIENT_ID, client_secret is TOKENGUARD_CLIENT_SECRET or TOKENGUARD_CLIENT_SECRET_FILE",
+    ),
+    "a claim that is called as an option is": (
+        {**LEAST, "AUDIENCE": ANY, "PROFILE": "cognito"},
+        "into audience (here profile is TOKENGUARD_PROFILE, audience is TOKENGUARD_AUDIENCE)",
+    ),
     "two ways": ({**ASKING, "BEARER": "b", "BEARER_FILE": "f"}, "TOKENGUARD_BEARER and TOKENGUARD_BEARER_FILE say"),
 }
 

@@ -37,7 +37,8 @@ class ClaimRules:
     """What is asked of the claims of one issuer's tokens. `audience` is None where any will do.
 
     `aud_optional`, `aud_may_be_empty` (Ory Hydra sends [] where others send nothing), `exp_optional` and
-    `token_type_optional` are for what a server says of a token (RFC 7662 s2.2), never for a token itself.
+    `token_type_optional` are for what a server says of a token (RFC 7662 s2.2), never for a token itself. `quoted`:
+    whether errors show what `aud` is.
     The issuer's profile is taken apart here, once.
 
     Raises:
@@ -48,6 +49,7 @@ class ClaimRules:
     audience: frozenset[str] | None
     # An audience of ours, as that of a token that names no other.
     alone: Mapping[str, tuple[str]] = field(init=False, repr=False, compare=False)
+    quoted: bool = True
     aud_optional: bool = False
     aud_may_be_empty: bool = False
     exp_optional: bool = False
@@ -210,7 +212,8 @@ def _audience(claims: dict[str, Any], rules: ClaimRules) -> tuple[str, ...]:
             if rules.aud_may_be_empty if name in claims else rules.aud_optional:
                 return ()
             raise InvalidToken(Reason.WRONG_AUDIENCE, f"no {' nor '.join(names)}")
-        raise InvalidToken(Reason.WRONG_AUDIENCE, f"{name} is {for_log(value)}")
+        said = for_log(value) if rules.quoted else "another"
+        raise InvalidToken(Reason.WRONG_AUDIENCE, f"{name} is {said}, not {for_log(' or '.join(sorted(ours)))}")
     return tuple(named)
 
 

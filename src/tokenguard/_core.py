@@ -123,7 +123,9 @@ class Core:
         # The claim is not verified yet. It only picks the one issuer whose keys may prove it (RFC 9068 s4: exact).
         trusted = self._find(iss)
         if trusted is None:
-            raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(iss)}")
+            slash = iss[:-1] if iss.endswith("/") else f"{iss}/"
+            remedy = f", not {slash}: a slash at its end makes it another" if slash in self.trust.named else ""
+            raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(iss)}{remedy}")
         issuer = trusted.issuer
         try:
             if header.alg not in issuer.algorithms:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import httpx
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.algorithms import RSAAlgorithm
 from starlette.applications import Starlette
@@ -174,8 +175,6 @@ def _send(client: httpx.Client, case: Case) -> Outcome:
 @contextmanager
 def _running(issuer: LocalIssuer, partner: LocalIssuer) -> Iterator[str]:
     """A protected API of its own under uvicorn, on a free port of this machine."""
-    import uvicorn
-
     (api,) = issuer.clients
     introspection = Introspection(client_id=api.client_id, client_secret=api.secret)
     validator = TokenValidator(
@@ -227,6 +226,7 @@ def _serve(issuer: LocalIssuer, api: str) -> None:
     print(f"\n  curl -i {api}/whoami -H 'Authorization: Bearer {issuer.mint_opaque(expires_in=86400)}'")
     print(f"\n  curl -i -X POST {api}/users -H 'Authorization: Bearer {reader}'")
     print(f"\n  curl -i -X POST {api}/users -H 'Authorization: Bearer {writer}'")
+    sys.stdout.flush()  # into a pipe or a file, too, before it waits
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -1,4 +1,7 @@
-"""What an introspection endpoint answered (RFC 7662 s2.2), read as strictly as a token. No state."""
+"""What an introspection endpoint answered (RFC 7662 s2.2), read as strictly as a token. No state.
+
+No value of an answer is quoted: a server that repeats the question would put the token into our log.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from ._claims import ClaimRules, read_claims
 from ._fetch import Answer
 from ._freshness import retry_after
 from ._json import json_object
-from ._text import for_log
 from .errors import InvalidToken, Reason
 from .introspection import Introspection
 from .token import AccessToken
@@ -73,6 +75,7 @@ def answer_rules(rules: ClaimRules, asked: Introspection) -> ClaimRules:
     return ClaimRules(
         issuer=replace(rules.issuer, profile=plain),
         audience=rules.audience,
+        quoted=False,
         aud_optional=asked.allow_missing_aud,
         aud_may_be_empty=asked.allow_missing_aud,
         exp_optional=asked.allow_missing_exp,
@@ -106,11 +109,11 @@ def read_active(members: dict[str, Any], rules: ClaimRules) -> AccessToken:
     kind = members.get("token_type")
     if type(kind) is str:
         if not kind.isascii() or kind.lower() not in _TOKEN_TYPES:
-            raise InvalidToken(Reason.WRONG_TOKEN_KIND, f"token_type is {for_log(kind)}")
+            raise InvalidToken(Reason.WRONG_TOKEN_KIND, "token_type is neither Bearer nor access_token")
     elif "token_type" in members:
         raise InvalidToken(Reason.MALFORMED_CLAIM, "token_type is no string")
     elif not rules.token_type_optional:
         raise InvalidToken(Reason.WRONG_TOKEN_KIND, "no token_type, which alone would tell it from a refresh token")
     if "iss" in members and members["iss"] not in (rules.issuer.url, *rules.issuer.profile.issuer_aliases):
-        raise InvalidToken(Reason.WRONG_ISSUER, f"iss is {for_log(members['iss'])}")
+        raise InvalidToken(Reason.WRONG_ISSUER, f"iss is not {rules.issuer.url}")
     return read_claims({name: value for name, value in members.items() if name != "active"}, rules)

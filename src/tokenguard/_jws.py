@@ -76,6 +76,8 @@ def parse_jws(token: bytes, known: Mapping[bytes, Header]) -> Jws:
         return header, base64url_decode(payload), signed, proof
     except ValueError as error:
         trouble = str(error)
+    if part == "signature" and not signature:
+        trouble = "none: the token is not signed"
     # Raised out here, so that nothing of the token hangs in an exception's context. A dot too many or too few has left
     # something above that is no base64url; only then they are counted.
     _require_three_segments(token)
@@ -86,6 +88,8 @@ def _require_three_segments(token: bytes) -> None:
     segments = len(token.split(b".", 5))
     if segments == 5:
         raise InvalidToken(Reason.ENCRYPTED, "five segments: an encrypted token (JWE)")
+    if segments == 1:
+        raise InvalidToken(Reason.MALFORMED, "no JWT: it has no dots. Opaque tokens need Issuer(introspection=...)")
     if segments != 3:
         raise InvalidToken(Reason.MALFORMED, f"{segments} segments, not three")
 

@@ -49,7 +49,7 @@ class Reporter:
         self._on_event = on_event
         self._monotonic = monotonic
         self._quiet_until: dict[_Kind, float] = {}
-        self._failing: set[str] = set()  # issuers whose keys were out of reach when last heard of
+        self._failing = frozenset[str]()  # issuers whose keys were out of reach when last heard of
 
     def refused(self, refused: RequestRefused) -> None:
         level = self._level(logging.DEBUG if refused.reason is Reason.NO_TOKEN else logging.WARNING, (refused.reason,))
@@ -68,16 +68,13 @@ class Reporter:
         kind = (type(event).__name__, getattr(event, "issuer", None))
         match event:
             case events.KeysRefreshed(issuer=issuer, added=added, removed=removed):
-                if issuer in self._failing:
-                    self._failing.discard(issuer)
-                    self._log(logging.WARNING, kind, "keys of %s: fetched again", issuer)
+                self._recovered(issuer, kind)
                 if added or removed:
                     _log.info("keys of %s: added %s, removed %s", issuer, added, removed)
             case events.KeySkipped(issuer=issuer, kid=kid, why=why):
-                self._log(logging.WARNING, (*kind, kid), "a key of %s is of no use: kid %s: %s", issuer, kid, why)
+                self._log(logging.WARNING, kind, "a key of %s is of no use: kid %s: %s", issuer, kid, why)
             case events.RefreshFailed(issuer=issuer, trouble=trouble, failures=failures, retry_in=retry_in):
-                if len(self._failing) < _MAX_FAILING:
-                    self._failing.add(issuer)
+                self._failing = self._failing | {issuer} if len(self._failing) < _MAX_FAILING else frozenset({issuer})
                 text = "keys of %s: fetch %d in a row failed: %s; next in %.0f s"
                 self._log(logging.WARNING, kind, text, issuer, failures, one_line(trouble), retry_in)
             case events.DiscoveryFailed(issuer=issuer, trouble=trouble):
@@ -89,17 +86,21 @@ class Reporter:
             case events.IntrospectionFailed(issuer=issuer, trouble=trouble, credentials=True):
                 text = "introspection at %s refuses our credentials, and no opaque token can be judged: %s"
                 self._log(logging.ERROR, ("credentials", issuer), text, issuer, one_line(trouble))
-            case events.IntrospectionFailed(issuer=issuer, trouble=trouble, pause=0):
-                self._log(logging.WARNING, kind, "introspection at %s failed: %s", issuer, one_line(trouble))
             case events.IntrospectionFailed(issuer=issuer, trouble=trouble, pause=pause):
-                text = "introspection at %s failed: %s; paused for %.0f s"
-                self._log(logging.WARNING, ("paused", issuer), text, issuer, one_line(trouble), pause)
+                # That it is not asked any more is news, however often it failed in this second.
+                kind, then = (("paused", issuer), f"; paused for {pause:.0f} s") if pause else (kind, "")
+                self._log(logging.WARNING, kind, "introspection at %s failed: %s%s", issuer, one_line(trouble), then)
             case events.IntrospectionRecovered(issuer=issuer):
-                # As loud as the failure: who was woken by that wants to know.
                 self._log(logging.WARNING, kind, "introspection at %s answers again", issuer)
             case _:
                 pass  # the refusal is logged where it is answered
         self._send(event)
+
+    def _recovered(self, issuer: str, kind: _Kind) -> None:
+        """As loud as the failure was: who was woken by that wants to know."""
+        if issuer in self._failing:
+            self._failing = self._failing - {issuer}
+            self._log(logging.WARNING, kind, "keys of %s: fetched again", issuer)
 
     def _log(self, level: int, kind: _Kind, text: str, *arguments: object) -> None:
         _log.log(self._level(level, kind), text, *arguments, exc_info=kind == _OWN_TROUBLE)

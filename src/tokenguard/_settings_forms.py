@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import profiles
+from ._numbers import is_number
 from ._text import for_log
 from .config import ANY_AUDIENCE, TokenCache
 from .profiles import Profile
@@ -70,14 +71,14 @@ def _audience(value: Any) -> Any:
         return ANY_AUDIENCE
     if not {"*", "ANY_AUDIENCE", _ANY}.isdisjoint(texts):
         raise ValueError(
-            f"is {_shown(value)}: name this API as it stands in the aud claim; to accept tokens that were issued for "
-            f"other APIs, write {_ANY} and nothing beside it"
+            f"is {for_log(' '.join(texts))}: name this API as it stands in the aud claim; to accept tokens that were "
+            f"issued for other APIs, write {_ANY} and nothing beside it"
         )
     return texts
 
 
 def _seconds(value: Any) -> float:
-    if type(value) not in (int, float):
+    if not is_number(value):
         raise ValueError(f"is {_shown(value)}: write a number of seconds")
     return value  # type: ignore[no-any-return]  # one of the two
 
@@ -108,9 +109,9 @@ def _profile(value: Any) -> Profile:
     if isinstance(value, Profile):
         return value
     name = _text(value)
-    if name not in _PROFILES:
-        raise ValueError(f"is {_shown(name)}: choose from {', '.join(_PROFILES)}")
-    return _PROFILES[name]
+    if name not in PROFILES:
+        raise ValueError(f"is {_shown(name)}: choose from {', '.join(PROFILES)}")
+    return PROFILES[name]
 
 
 def _policy(value: Any) -> str:
@@ -160,7 +161,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _LINE_END: Final = re.compile(r"\r?\n\Z")
 _MAX_FILE: Final = 64 * 1024  # bytes; a key in PEM has 3 KiB, and /dev/zero has no end
 _SWITCH: Final = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
-_PROFILES: Final = {profile.name: profile for profile in vars(profiles).values() if isinstance(profile, Profile)}
+PROFILES: Final = {profile.name: profile for profile in vars(profiles).values() if isinstance(profile, Profile)}
 
 TEXT: Final = Form(take=_text)
 TEXTS: Final = Form(take=_texts, parse=_split)

@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import MappingProxyType
-from typing import Final, Never
+from collections.abc import Sequence
+from typing import Any, Never
 
-from . import profiles
-from .config import Issuer
-from .errors import ConfigurationError, InsufficientScope, Reason, RequestRefused, Unavailable
-from .introspection import Introspection
-from .requirements import ANY_TOKEN, require
-from .validator import TokenValidator
+from ._settings_forms import PROFILES
+from ._verify import SECRET, UNDECIDED, verify
+from .errors import ConfigurationError
 
-ACCEPTED, REFUSED, UNDECIDED = 0, 1, 2
-_PROFILES = {profile.name: profile for profile in vars(profiles).values() if isinstance(profile, profiles.Profile)}
-_SECRET = "TOKENGUARD_CLIENT_SECRET"  # in the environment; arguments are seen by other users of the machine
 _OPTION = re.compile(r"--[a-z]+(?:-[a-z]+)*(?=\Z|=)")  # as ours are
-_FOREIGN = re.compile(r"(invalid choice: |ignored explicit argument ).*?(?= \(choose from |\Z)", re.DOTALL)
-
-_HINTS: Final[Mapping[Reason, str]] = MappingProxyType(
-    {
-        Reason.TOO_LARGE: "Is this one token, and nothing else?",
-        Reason.MALFORMED: "A JWT has three parts between dots. An opaque token can only be introspected at its issuer.",
-        Reason.ENCRYPTED: "Tell the issuer to send signed tokens (JWS) for this API, not encrypted ones.",
-        Reason.UNSUPPORTED_HEADER: "No access token needs that header; which component issued this one?",
-        Reason.WRONG_ALGORITHM: "If the issuer really signs with it, allow it: Issuer(algorithms=...). Never none.",
-        Reason.WRONG_TYPE: "An ID token, a logout token or a DPoP proof is no access token.",
-        Reason.MISSING_CLAIM: "Tell the issuer to send that claim, or take a profile that does not ask for it.",
-        Reason.MALFORMED_CLAIM: "The issuer sends a value of a wrong type; it has to be mended there.",
-        Reason.TIME_IN_MILLISECONDS: "The issuer counts in milliseconds; RFC 7519 wants seconds.",
-        Reason.WRONG_ISSUER: "--issuer must equal iss to the letter; look at the scheme and a slash at the end.",
-        Reason.WRONG_AUDIENCE: "The token is for another API: ask for one with this audience (or resource).",
-        Reason.WRONG_TOKEN_KIND: "An ID token tells the client who logged in. Send the access token.",
-        Reason.BOUND_TOKEN: "It is bound to a key (DPoP or mTLS), and needs a proof of that key with each request.",
-        Reason.EXPIRED: "Get a new token. If this one is new, compare the clocks.",
-        Reason.NOT_YET_VALID: "Compare the issuer's clock with this machine's.",
-        Reason.ISSUED_IN_FUTURE: "Compare the issuer's clock with this machine's.",
-        Reason.UNKNOWN_KEY: "The issuer does not publish that key: a token of another environment, or long withdrawn?",
-        Reason.AMBIGUOUS_KEY: "The issuer publishes several keys that fit; each needs a kid of its own.",
-        Reason.BAD_SIGNATURE: "The token was changed, or signed with another key under the same name.",
-        Reason.INACTIVE: "The issuer says so: it expired, was revoked, or was never this issuer's.",
-        Reason.INSUFFICIENT_SCOPE: "Ask the issuer for a token with the scopes that are missing.",
-        Reason.KEYS_UNAVAILABLE: "Nobody can say whether the token is good: the issuer's keys could not be fetched.",
-        Reason.INTROSPECTION_UNAVAILABLE: "Nobody can say whether the token is good: the issuer did not answer.",
-        Reason.INTROSPECTION_CREDENTIALS_REJECTED: "The issuer does not take us for that client: look at its secret.",
-    }
+_FOREIGN = re.compile(
+    r"(invalid choice: |invalid float value: |ignored explicit argument ).*?(?= \(choose from [^()]*\)\Z|\Z)", re.DOTALL
 )
+_OF_DEMO = ("starlette", "uvicorn")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,14 +30,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is said here is said in full; without a handler Python would print the log line beside it.
     logging.getLogger("tokenguard").addHandler(logging.NullHandler())
     if options.command == "demo":
-        from ._demo import demo
-
-        return demo(serve=options.serve)
+        return _demo(options.serve)
     try:
-        return _verify(options)
+        return verify(options)
     except ConfigurationError as error:
         print(f"cannot decide: {error}", file=sys.stderr)
         return UNDECIDED
+
+
+def _demo(serve: bool) -> int:
+    try:
+        from ._demo import demo
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in _OF_DEMO:
+            raise
+        print(f"the demo needs {' and '.join(_OF_DEMO)}: pip install '.[demo]'", file=sys.stderr)
+        return UNDECIDED
+    return demo(serve=serve)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -89,20 +62,46 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Shows nothing that stands where no value of ours may stand: `tokenguard-oauth TOKEN` is soon typed."""
+    """Shows nothing that stands where no value of ours may stand: `tokenguard-oauth TOKEN` is soon typed.
+
+    Nor is an option guessed from its beginning: `--client-secret S3CRET` would be a file of that name.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> Never:
         super().error(_FOREIGN.sub(r"\1(not shown)", message))
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: that takes a while."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> Never:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('tokenguard-oauth')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="tokenguard-oauth", description="OAuth 2.0 access tokens for Python APIs.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, and exit")
     commands = parser.add_subparsers(dest="command", required=True)
-    verify = commands.add_parser(
-        "verify",
-        help="validate a token against its issuer, and say why or why not",
-        epilog="Exit code: 0 accepted, 1 refused, 2 could not decide.",
+    _add_verify(
+        commands.add_parser(
+            "verify",
+            help="validate a token against its issuer, and say why or why not",
+            epilog="Exit code: 0 accepted, 1 refused, 2 could not decide.",
+        )
     )
+    demo = commands.add_parser("demo", help="protect an app, send it good and bad requests, show what happens")
+    demo.add_argument("--serve", action="store_true", help="leave the app running, to be tried with curl")
+    return parser
+
+
+def _add_verify(verify: argparse.ArgumentParser) -> None:
+    """What is a setting is kept under its name there, in lower case; None where it was not given."""
     verify.add_argument(
         "token",
         nargs="?",
@@ -111,82 +110,58 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--issuer", required=True, metavar="URL", help="the issuer, exactly as in the iss claim")
     verify.add_argument(
-        "--audience", required=True, action="append", metavar="AUD", help="this API, as in the aud claim"
+        "--audience",
+        required=True,
+        action="append",
+        metavar="AUD",
+        help="this API, as in the aud claim; may be repeated",
     )
-    verify.add_argument("--scope", action="append", default=[], metavar="S", help="a scope the token must have")
+    verify.add_argument(
+        "--scope", action="append", default=[], metavar="S", help="a scope the token must have; may be repeated"
+    )
+    verify.add_argument("--profile", choices=sorted(PROFILES), default="base", help="what to ask of a token")
+    verify.add_argument(
+        "--algorithm",
+        action="append",
+        dest="algorithms",
+        metavar="ALG",
+        help="a signature algorithm that the token may have, in place of the usual ones; may be repeated",
+    )
+    verify.add_argument(
+        "--leeway", type=float, metavar="SECONDS", help="tolerance between the clocks, at most 300; 30 if left out"
+    )
     verify.add_argument("--jwks-uri", metavar="URL", help="where the keys are; found by discovery if left out")
-    verify.add_argument("--profile", choices=sorted(_PROFILES), default="base", help="what to ask of a token")
+    verify.add_argument(
+        "--metadata-url", metavar="URL", help="where the issuer's metadata is, if not at a well-known address"
+    )
+    verify.add_argument(
+        "--allow-insecure-http",
+        action="store_true",
+        default=None,
+        help="fetch over http from other hosts too: whoever is on the path can then make this accept a token",
+    )
     _add_introspection(verify)
-    demo = commands.add_parser("demo", help="protect an app, send it good and bad requests, show what happens")
-    demo.add_argument("--serve", action="store_true", help="leave the app running, to be tried with curl")
-    return parser
 
 
 def _add_introspection(verify: argparse.ArgumentParser) -> None:
     introspection = verify.add_argument_group(
         "introspection (RFC 7662)",
-        f"Opaque tokens are asked about as a client of the issuer, whose secret is read from {_SECRET} in the"
+        f"Opaque tokens are asked about as a client of the issuer, whose secret is read from {SECRET} in the"
         " environment or from a file, never from an argument.",
     )
     introspection.add_argument("--client-id", metavar="ID", help="the client as which to ask")
-    introspection.add_argument("--client-secret-file", type=Path, metavar="FILE", help="holds its secret")
-    introspection.add_argument("--private-key-file", type=Path, metavar="FILE", help="holds its private key, as PEM")
+    credential = introspection.add_mutually_exclusive_group()
+    credential.add_argument("--client-secret-file", metavar="FILE", help="holds its secret")
+    credential.add_argument("--private-key-file", metavar="FILE", help="holds its private key, as PEM")
     introspection.add_argument("--introspection-endpoint", metavar="URL", help="found by discovery if left out")
+    introspection.add_argument(
+        "--introspection-auth",
+        choices=("client_secret_basic", "client_secret_post", "private_key_jwt"),
+        help="how the client shows who it is; client_secret_basic if left out, with a key private_key_jwt",
+    )
     introspection.add_argument(
         "--introspect",
         choices=("opaque", "always", "only"),
-        default="opaque",
+        dest="introspection",
         help="which tokens; opaque ones if left out",
     )
-
-
-def _introspection(options: argparse.Namespace) -> Introspection | None:
-    if options.client_id is None:
-        return None
-    key, secret = _read(options.private_key_file), _read(options.client_secret_file)
-    if key is None and secret is None:
-        secret = os.environ.get(_SECRET)
-    return Introspection(
-        endpoint=options.introspection_endpoint,
-        client_id=options.client_id,
-        client_secret=secret,
-        private_key=key,
-        policy=options.introspect,
-    )
-
-
-def _read(file: Path | None) -> str | None:
-    try:
-        return None if file is None else file.read_text("utf-8").removesuffix("\n")
-    except (OSError, ValueError) as error:
-        trouble = error.strerror if isinstance(error, OSError) else "no UTF-8"  # and nothing of what is in it
-    raise ConfigurationError(f"{file}: {trouble}")
-
-
-def _verify(options: argparse.Namespace) -> int:
-    requirement = require(options.scope, ()) if options.scope else ANY_TOKEN
-    issuer = Issuer(
-        options.issuer,
-        jwks_uri=options.jwks_uri,
-        profile=_PROFILES[options.profile],
-        introspection=_introspection(options),
-    )
-    token = (sys.stdin.read() if options.token is None else options.token).strip()
-    with TokenValidator(issuer, audience=options.audience) as validator:
-        try:
-            validated = validator.validate(token)
-            requirement.check(validated)
-        except RequestRefused as refused:
-            return _explain(refused)
-    print(json.dumps(validated.to_dict(), indent=2))
-    print(f"accepted: a token of {validated.issuer}", file=sys.stderr)
-    return ACCEPTED
-
-
-def _explain(refused: RequestRefused) -> int:
-    undecided = isinstance(refused, Unavailable)
-    print(f"{'cannot decide' if undecided else 'refused'}: {refused}", file=sys.stderr)
-    if isinstance(refused, InsufficientScope):
-        print("the token itself is good", file=sys.stderr)
-    print(_HINTS[refused.reason], file=sys.stderr)
-    return UNDECIDED if undecided else REFUSED

@@ -128,7 +128,7 @@ class RequestRefused(TokenGuardError):
 
     def __init__(self, reason: Reason | str | None = None, detail: str = "") -> None:
         if isinstance(reason, str) and not isinstance(reason, Reason):  # reasons are few: they label metrics
-            reason, detail = None, f"{reason}: {detail}" if detail else reason
+            reason, detail = None, f"{reason}: {detail}" if detail else str(reason)
         self.reason = self.default_reason if reason is None else reason
         self.detail = detail
         super().__init__(self.reason, detail)

@@ -83,11 +83,18 @@ def _scopes(names: Iterable[object]) -> tuple[str, ...]:
     scopes = []
     for name in names:
         if not isinstance(name, str):
-            raise ConfigurationError(
-                f'a scope is a string, not {name!r}: @require_scopes("read:users") has its parentheses and its scopes'
-            )
+            raise ConfigurationError(f"a scope is a string, not {name!r}: {_remedy(name)}")
         if not is_scope_token(name):
             remedy = ", ".join(f'"{part}"' for part in name.split()) or "a name"
             raise ConfigurationError(f"{name!r} is no single scope (RFC 6749 s3.3): write {remedy}")
         scopes.append(name)
     return tuple(scopes)
+
+
+def _remedy(said: object) -> str:
+    if isinstance(said, (list, tuple, set, frozenset)):
+        names = ", ".join(f'"{name}"' for name in said)
+        return f"write {names or 'each scope'} without the list"
+    if callable(said):
+        return '@require_scopes("read:users") has its parentheses and its scopes'
+    return 'write a name, such as "read:users"'

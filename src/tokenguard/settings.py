@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -73,7 +74,7 @@ def validator_from(
         raise ConfigurationError(
             f'{where} is of type {type(said).__name__}: write {where} = {{"ISSUER": "https://...", "AUDIENCE": "..."}}'
         )
-    return _build(said, also, _Source(where=where, call=lambda name: f"{where}[{name!r}]", written=False), options)
+    return build(said, also, Source(opening=f"{where}: ", call=lambda name: f"{where}[{name!r}]"), options)
 
 
 def validator_from_environment(
@@ -107,16 +108,22 @@ def validator_from_environment(
     if not isinstance(said, str) or not said:
         raise ConfigurationError(f'prefix is {said!r}: what stands before each name, such as "TOKENGUARD_"')
     ours = {name.removeprefix(prefix): text for name, text in environ.items() if name.startswith(prefix)}
-    return _build(ours, also, _Source(where=f"{prefix}*", call=lambda name: f"{prefix}{name}", written=True), options)
+    return build(ours, also, Source(opening=f"{prefix}*: ", call=lambda name: f"{prefix}{name}", written=True), options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    """Where settings come from: how they are called there, and whether all values are texts."""
+class Source:
+    """For our own modules: where settings come from.
 
-    where: str
+    Attributes:
+        opening: how an error begins that concerns more than one of them.
+        call: how one is called there.
+        written: whether all values are texts.
+    """
+
+    opening: str
     call: Callable[[object], str]
-    written: bool
+    written: bool = False
 
 
 class _Owner(Enum):
@@ -134,9 +141,10 @@ class _Setting:
     option: str
 
 
-def _build(
-    settings: Mapping[str, Any], also: Collection[str], source: _Source, options: ValidatorOptions
+def build(
+    settings: Mapping[str, Any], also: Collection[str], source: Source, options: ValidatorOptions
 ) -> TokenValidator:
+    """For our own modules: what `validator_from` does, for settings of any source."""
     if isinstance(also, str):
         raise ConfigurationError(f'also is {also!r}: a collection of names, such as also=("{also}",)')
     said = {name: value for name, value in settings.items() if name not in also}
@@ -160,10 +168,21 @@ def _build(
         return TokenValidator(Issuer(**arguments[_Owner.ISSUER]), **arguments[_Owner.VALIDATOR], **options)
     except ConfigurationError as error:
         trouble = str(error)
-    raise ConfigurationError(f"{source.where}: {trouble}")
+    raise ConfigurationError(f"{source.opening}{trouble}{_called(trouble, said, source)}")
 
 
-def _value(value: Any, form: Form, name: str, source: _Source) -> Any:
+def _called(trouble: str, said: Collection[str], source: Source) -> str:
+    """What the options that an error of our objects names are called where they were said."""
+    called = []
+    for word in dict.fromkeys(filter(None, _WORD.findall(trouble))):
+        names = [name for name in _CALLED[word] if name in said] or _CALLED[word]
+        if _SETTINGS[names[0]].owner is _Owner.INTROSPECTION and "ntrospection" not in trouble:
+            continue  # a claim that is called as an option is: client_id
+        called.append(f"{word} is {' or '.join(map(source.call, names))}")
+    return f" (here {', '.join(called)})" if called else ""
+
+
+def _value(value: Any, form: Form, name: str, source: Source) -> Any:
     if value is None or (isinstance(value, Collection) and not value) or (isinstance(value, str) and value.isspace()):
         raise ConfigurationError(f"{source.call(name)} is empty: give it a value, or leave it out")
     try:
@@ -217,6 +236,17 @@ _SETTINGS: Final[Mapping[str, _Setting]] = {
     "BEARER": _introspection(forms.SECRET, "bearer"),
     "BEARER_FILE": _introspection(forms.SECRET_FILE, "bearer"),
 }
+
+# By options, as they stand in the errors of our objects.
+_CALLED: Final = {
+    "algorithm": ["ALGORITHMS"],
+    **{
+        setting.option: [name for name, other in _SETTINGS.items() if other.option == setting.option]
+        for setting in _SETTINGS.values()
+    },
+}
+# Not in a quoted value, which may be anything; nor as in "the endpoint asks who asks", where it is no name.
+_WORD: Final = re.compile(rf"""'[^']*'|"[^"]*"|(?<!the )\b({"|".join(_CALLED)})\b""")
 
 NAMES: Final = tuple(_SETTINGS)
 """All names of settings."""

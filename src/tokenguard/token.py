@@ -57,12 +57,14 @@ class AccessToken:
         subject: whom the token is about (`sub`). For a client acting on its own this may equal `client_id`; do not
             take the one for the other (RFC 9700 s4.15).
         client_id: the client it was issued to.
-        audience: all audiences it names (`aud`, or what stands for it in the issuer's profile); ours is among them.
+        audience: all audiences it names (`aud`, or what stands for it in the issuer's profile). Ours is among them, but
+            for `ANY_AUDIENCE` and `Introspection(allow_missing_aud=True)`: then there may be none.
         scopes: what the client was granted; compare exactly. Which claim says so (`scope`, `scp`) is in the issuer's
             profile (`tokenguard.profiles`).
         roles: what the subject is to this API, where the profile says which claims name it; compare exactly. Some
             providers send groups as roles.
-        expires_at, issued_at, not_before: seconds since the epoch (RFC 7519 s2, NumericDate).
+        expires_at, issued_at, not_before: seconds since the epoch (RFC 7519 s2, NumericDate). With
+            `Introspection(allow_missing_exp=True)`, `expires_at` may be infinite, which JSON cannot say.
         token_id: `jti`, or what the provider sends in its place.
         claims: all claims, read-only all the way down; JSON arrays are tuples.
 

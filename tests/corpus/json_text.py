@@ -127,6 +127,7 @@ for name, number in {
     "exponent-of-500-digits": b"1e" + b"9" * 500,
     "309-digits": b"1" + b"0" * 309, "4301-digits": b"9" * 4301, "10000-digits": b"1" * 10_000,
     "minus-5000-digits": b"-" + b"7" * 5000, "above-the-greatest-double": b"1.7976931348623159e308",
+    "216-digits-e99": b"1" + b"0" * 215 + b"e99", "minus-290-digits-e20": b"-" + b"9" * 290 + b"E+20",
     "long-fraction-and-exponent": b"0." + b"1" * 500 + b"e900",
     "plus": b"+1", "leading-zero": b"01", "minus-leading-zero": b"-01", "no-fraction": b"1.", "no-integer": b".5",
     "hex": b"0x10",
@@ -138,6 +139,7 @@ for name, number in {
     refuse_members(f"F:number-{name}", b'"x":' + number)
 for name, number in {
     "greatest-double": b"1.7976931348623157e308", "300-digits": b"9" * 300, "308-digits": b"1" + b"0" * 308,
+    "200-digits-e99": b"9" * 200 + b"e99", "299-digits-e9": b"1" + b"0" * 298 + b"e9",
     "least-double": b"5e-324", "underflow": b"1e-400", "minus-zero": b"-0", "minus-zero-float": b"-0.0",
     "zero-exponent": b"0E0",
     "2-to-53-plus-1": b"9007199254740993", "5000-digits-of-fraction": b"0." + b"3" * 5000,

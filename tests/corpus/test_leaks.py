@@ -10,7 +10,7 @@ import pytest
 
 from tests.corpus.case import Case, validator_for
 from tests.corpus.everything import ALL_CASES
-from tests.forge import DROP, RSA, SECRET, b64, claims, forge, header, public_jwk, validator
+from tests.forge import AUDIENCE, DROP, ISSUER, RSA, SECRET, b64, claims, forge, header, public_jwk, validator
 from tokenguard import AccessDenied, AccessToken, InvalidToken, Issuer, Reason, RequestRefused, TokenValidator
 from tokenguard.integrations._common import answer
 
@@ -248,6 +248,29 @@ def test_the_log_says_which_part_is_malformed(part: str) -> None:
     parts[part] = "e30="
     with pytest.raises(InvalidToken, match=f"^malformed: {part}: not canonical base64url$"):
         validator().validate(".".join(parts.values()))
+
+
+_NOT_OURS = f"wrong_audience: aud is 'https://orders', not '{AUDIENCE}'"
+_SLASH = f"wrong_issuer: iss is '{ISSUER}/', not {ISSUER}: a slash at its end makes it another"
+_NO_JWT = "malformed: no JWT: it has no dots. Opaque tokens need Issuer(introspection=...)"
+
+
+@pytest.mark.parametrize(
+    ("token", "text"),
+    [
+        (forge(claims(aud="https://orders")), _NOT_OURS),
+        (forge(claims(iss=f"{ISSUER}/")), _SLASH),
+        (forge(claims(iss="https://other")), "wrong_issuer: iss is 'https://other'"),
+        ("3fa85f64", _NO_JWT),
+        (forge().rpartition(".")[0] + ".", "malformed: signature: none: the token is not signed"),
+        ("a.b", "malformed: 2 segments, not three"),
+    ],
+    ids=["audience", "slash", "issuer", "opaque", "unsigned", "two"],
+)
+def test_the_log_says_what_is_wrong(token: str, text: str) -> None:
+    with pytest.raises(InvalidToken) as refused:
+        validator().validate(token)
+    assert str(refused.value) == text
 
 
 def test_a_log_record_holds_text_and_no_frame(caplog: pytest.LogCaptureFixture) -> None:

@@ -160,6 +160,14 @@ def test_a_number_of_hundreds_of_digits_is_seen_wherever_it_stands(
     agree(f'{{"{"a" * before}":[{sign}{"1" * digits}{behind}]}}'.encode())
 
 
+@given(st.integers(0, 80), st.integers(190, 310), st.integers(0, 130), st.sampled_from(["", "-"]), st.booleans())
+def test_digits_and_exponent_may_be_too_much_together(
+    before: int, digits: int, exponent: int, sign: str, escaped: bool
+) -> None:
+    name = ("\\u00e9" if escaped else "a") + "a" * before
+    agree(f'{{"{name}":{sign}{"9" * digits}e{exponent},"b":[{sign}1{"0" * digits}E+{exponent}]}}'.encode())
+
+
 def test_the_quick_ways_are_taken_for_what_issuers_send() -> None:
     for claims in ({"iss": "https://as.example.com", "exp": 1, "aud": ["a", "b"], "é": 1.5}, {"a": "b" * 400}):
         text = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()

@@ -511,7 +511,13 @@ def test_a_scope_that_is_none_fails_when_its_route_is_first_called_and_leaves_it
 
 def test_alternatives_that_are_none_fail_when_they_are_named() -> None:
     guard = make_guard(scopes={"read:users": "See who is there"})
-    for scopes, message in (((), "names no scope"), (("read:users", "x"), "misspelt"), (("a b",), "no single scope")):
+    mistakes: tuple[tuple[Any, str], ...] = (
+        ((), "names no scope"),
+        (("read:users", "x"), "misspelt"),
+        (("a b",), "no single scope"),
+        ((["a", "b"],), 'write "a", "b" without the list'),
+    )
+    for scopes, message in mistakes:
         with _raises_with(message):
             guard.any_of(*scopes)
 

@@ -943,6 +943,23 @@ def test_a_mistake_in_the_settings_is_one_when_the_application_is_made() -> None
         TokenGuard(app)
 
 
+@pytest.mark.parametrize(
+    ("key", "argument"),
+    [
+        ("REQUIRED", "required=True"),
+        ("required", "required=True"),
+        ("ISSUER_OF", "issuer_of=..."),
+        ("VALIDATOR", "validator"),
+    ],
+)
+def test_an_argument_is_no_setting(key: str, argument: str) -> None:
+    app = Flask("tests")
+    app.config["TOKENGUARD"] = {"ISSUER": "https://as.example.com", "AUDIENCE": "https://api.example.com", key: True}
+    with pytest.raises(ConfigurationError) as caught:
+        TokenGuard(app)
+    assert str(caught.value) == f"TOKENGUARD[{key!r}] is no setting but an argument: TokenGuard(app, {argument})"
+
+
 def test_without_any_validator_it_says_where_to_put_one() -> None:
     with pytest.raises(ConfigurationError, match=r'no validator: .* app\.config\["TOKENGUARD"\] = validator'):
         TokenGuard(Flask("tests"))

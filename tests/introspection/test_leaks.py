@@ -40,11 +40,16 @@ def _echo(status: int, **members: object) -> Callable[[str], httpx.Response]:
     return tell
 
 
+def _quoting(name: str) -> Callable[[str], dict[str, Any]]:
+    return lambda token: active(**{name: f"token {token} of {SECRET} {BASIC}"})
+
+
 TELLERS: dict[str, Callable[[str], Any]] = {
     "active": lambda _: active(),
     "inactive": lambda _: {"active": False},
     "active, and quoting": _echo(200, **active()),
     "for another": lambda _: active(aud="other"),
+    **{f"{name} that quotes": _quoting(name) for name in ("aud", "iss", "token_type", "token_use", "nbf")},
     "400 with the token as its error": _echo(400, error=OPAQUE),
     "400 with a sentence as its error": _echo(400, error=f"unknown token {OPAQUE}"),
     "401 with the secret as its error": _echo(401, error=SECRET),
@@ -165,8 +170,14 @@ def test_trouble_and_recovery_are_logged(caplog: pytest.LogCaptureFixture) -> No
         validator.validate(OPAQUE)
         validator._flights.rest(10.0)
         assert validator.health()[ISSUER]["introspection"]["state"] == "ready"
-    assert f"introspection at {ISSUER} failed: status 500; paused for 0 s" in caplog.messages
-    assert f"introspection at {ISSUER} answers again" in caplog.messages
+    # All within one second: that it failed, that it is paused, that it answers again, and whose 503 it was.
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING][1:]
+    assert warnings == [
+        f"introspection at {ISSUER} failed: status 500",
+        f"refused with 503: introspection_unavailable: {ISSUER}: status 500",
+        f"introspection at {ISSUER} failed: status 500; paused for 1 s",
+        f"introspection at {ISSUER} answers again",
+    ]
 
 
 def test_a_closed_validator_serves_what_it_knows_and_says_so_of_the_rest() -> None:

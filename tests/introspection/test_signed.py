@@ -364,5 +364,5 @@ def test_what_is_an_answer_is_taken_as_one_only_by_whoever_asked() -> None:
     here, there = _scene(), Scene(issuer(introspection=asked(signed_response=True, client_id="another-api")))
     here.validate()
     there.tells[ENDPOINT] = _answer()
-    assert "not us" in there.unavailable().detail
+    assert "not our client_id" in there.unavailable().detail
     assert isinstance(here.answer(ENDPOINT), Answer)

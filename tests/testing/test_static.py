@@ -178,9 +178,10 @@ def test_nobody_takes_it_for_a_real_one(caplog: pytest.LogCaptureFixture) -> Non
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "scopes as a text": (
         {"scopes": "read"},
-        r'scopes is \'read\': a collection of names, such as scopes=\("scopes",\)',
+        r"scopes is 'read': a collection of names, such as scopes=\('read',\)",
     ),
-    "scopes as a number": ({"scopes": 7}, "scopes is 7: a collection"),
+    "scopes as one text": ({"scopes": "a b"}, r"such as scopes=\('a', 'b'\)"),
+    "scopes as a number": ({"scopes": 7}, r"scopes is 7: a collection of names, such as scopes=\('read',\)"),
     "two scopes in one": ({"scopes": ("a b",)}, "scopes has 'a b': a single name, without spaces"),
     "a scope that is none": ({"scopes": (7,)}, "scopes has 7"),
     "an empty role": ({"roles": ("",)}, "roles has ''"),
@@ -192,6 +193,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a text that no client sends": ({"tokens": {"a b": ()}}, "no client can send that after Bearer"),
     "a text that is none": ({"tokens": {7: ()}}, "tokens has 7"),
     "scopes of a text as a text": ({"tokens": {"a": "read"}}, "scopes is 'read'"),
+    "a refusal that is an exception": (
+        {"refusal": InvalidToken()},
+        "refusal is of type InvalidToken: give the class, or a function that makes one for each request",
+    ),
     "a refusal that is none": ({"refusal": ValueError}, "refusal makes ValueError: give a function"),
     "a realm that cannot be sent": ({"realm": '"'}, "realm is"),
 }

@@ -46,7 +46,8 @@ class StaticValidator(TokenValidator):
         realm: what challenges call the API; by default the audience.
         tokens: accept these texts alone, each as an `AccessToken`, or as the one token with these scopes; every
             other text is refused with 401.
-        refusal: refuse every text with what this makes: `InvalidToken`, `lambda: InvalidToken(Reason.EXPIRED)`.
+        refusal: refuse every text with what this makes: `InvalidToken`, `lambda: InvalidToken(Reason.EXPIRED)`. Each
+            time anew: one exception that was raised twice would show the second caller what the first one was told.
         clock: seconds since the epoch.
 
     Raises:
@@ -112,7 +113,13 @@ class StaticValidator(TokenValidator):
         self._issuer_url = issuer
         self._down: Unavailable | None = None
         if refusal is not None:
-            refused: object = refusal()  # what is annotated need not hold
+            said: object = refusal  # what is annotated need not hold
+            if not callable(said):
+                raise ConfigurationError(
+                    f"refusal is of type {type(said).__name__}: give the class, or a function that makes one for each "
+                    "request, such as refusal=InvalidToken"
+                )
+            refused: object = refusal()
             if not isinstance(refused, RequestRefused):
                 raise ConfigurationError(
                     f"refusal makes {type(refused).__name__}: give a function that makes a RequestRefused, "
@@ -226,7 +233,8 @@ def _token(
 
 def _names(argument: str, said: object) -> frozenset[str]:
     if isinstance(said, (str, bytes)) or not isinstance(said, Collection):
-        raise ConfigurationError(f'{argument} is {said!r}: a collection of names, such as {argument}=("{argument}",)')
+        example = tuple(said.split()) if isinstance(said, str) else ("read",)
+        raise ConfigurationError(f"{argument} is {said!r}: a collection of names, such as {argument}={example}")
     for name in said:
         if not isinstance(name, str) or not name or (argument == "scopes" and not is_scope_token(name)):
             raise ConfigurationError(f"{argument} has {name!r}: a single name, without spaces")

@@ -18,6 +18,7 @@ from ._marks import EXTENSION, VERDICT, asked, is_public
 Step = Callable[..., Any]
 
 _REFUSED: Final = "_tokenguard_refused"
+_ARGUMENTS: Final = {"VALIDATOR": "validator", "REQUIRED": "required=True", "ISSUER_OF": "issuer_of=..."}
 
 
 class TokenGuard:
@@ -139,6 +140,12 @@ def _configured(said: Any) -> TokenValidator:
     if isinstance(said, Mapping):
         from ...settings import validator_from
 
+        for key in said:
+            argument = _ARGUMENTS.get(str(key).upper())
+            if argument is not None:  # a key in Django's settings
+                raise ConfigurationError(
+                    f"TOKENGUARD[{key!r}] is no setting but an argument: TokenGuard(app, {argument})"
+                )
         said = validator_from(said)
     check_validator(said)
     return cast(TokenValidator, said)
