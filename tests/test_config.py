@@ -22,6 +22,9 @@ from tokenguard import (
 )
 
 
+def _check(token: AccessToken) -> None: ...
+
+
 async def _async_check(token: AccessToken) -> None: ...
 
 
@@ -31,6 +34,10 @@ def _validator(*issuers: Any, **options: Any) -> Callable[[], object]:
 
 def _issuer(url: Any = ISSUER, **options: Any) -> Callable[[], object]:
     return lambda: Issuer(url, **options)
+
+
+def _cache(**options: Any) -> Callable[[], object]:
+    return lambda: TokenCache(**options)
 
 
 def _policy(**options: Any) -> Callable[[], object]:
@@ -71,6 +78,7 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "leeway is NaN": (_issuer(leeway=float("nan")), "from 0 to 300"),
     "leeway is a bool": (_issuer(leeway=True), "from 0 to 300"),
     "max_token_age of zero": (_issuer(max_token_age=0), "above 0, or None"),
+    "max_token_age without end": (_issuer(max_token_age=float("inf")), "above 0, or None"),
     "max_token_age is a string": (_issuer(max_token_age="1h"), "above 0, or None"),
     "profile by name": (_issuer(profile="rfc9068"), "tokenguard.profiles"),
     "keys is a dict": (_issuer(keys={"lifetime": 1}), r"KeyPolicy\(\.\.\.\)"),
@@ -88,9 +96,28 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
     "audience that cannot be a realm": (_validator(audience='urn:"x"'), 'name a realm, realm="api"'),
     "check is no function": (_validator(checks=["x"]), "is no plain function"),
     "check is async": (_validator(checks=[_async_check]), "is no plain function"),
+    "check without a list": (_validator(checks=_check), r"checks is _check: .*checks=\[my_check\]"),
+    "checks are None": (_validator(checks=None), r"checks is None: .*checks=\[my_check\]"),
+    "cache is off by a switch": (
+        _validator(token_cache=False),
+        r"token_cache is False: TokenCache\(...\), or None for",
+    ),
+    "cache is on by a switch": (
+        _validator(token_cache=True),
+        r"token_cache is True: TokenCache\(...\), or None for none",
+    ),
+    "cache by its size": (_validator(token_cache=100), r"token_cache is 100: TokenCache\(...\), or None for none"),
     "async client": (_validator(http_client=httpx.AsyncClient()), "httpx.Client"),
     "client of another kind": (_validator(http_client=object()), "httpx.Client"),
-    "a cache of nothing": (lambda: TokenCache(entries=0), "token_cache=None remembers nothing"),
+    "a cache of nothing": (_cache(entries=0), "token_cache=None remembers nothing"),
+    "half an entry": (_cache(entries=0.5), "TokenCache.entries is 0.5: it is a whole number above 0; token_cache=None"),
+    "half a byte": (_cache(text_bytes=1.5), "TokenCache.text_bytes is 1.5: it is a whole number above 0; "),
+    "a cache for ages": (_cache(lifetime=1e300), "at most 604800; token_cache=None remembers nothing"),
+    "a cache for no time": (_cache(lifetime=0), "above 0, at most 604800; token_cache=None remembers"),
+    "stale for less than no time": (
+        _policy(stale_window=-1),
+        "stale_window is -1: it is a number of seconds from 0 to 6",
+    ),
     "half a key": (_policy(max_keys=0.5), "a whole number above 0"),
     "patience of ages": (_policy(patience=1e10), "at most 604800"),
     "on_event is a number": (_validator(on_event=5), "on_event is 5: give a plain function"),

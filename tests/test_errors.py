@@ -75,6 +75,18 @@ def test_a_refusal_has_all_that_an_answer_needs(refused: RequestRefused, status:
     assert refused.headers.get("Retry-After") == ("7" if status == 503 else None)
 
 
+@pytest.mark.parametrize(("refused", "challenge"), [(type(r)(r.reason), said) for r, _, said in REFUSALS], ids=IDS)
+def test_before_anybody_names_a_realm_it_can_be_answered_too(refused: RequestRefused, challenge: str | None) -> None:
+    assert refused.realm is None
+    said = refused.headers.get("WWW-Authenticate")
+    if challenge is None:
+        assert said is None
+    else:
+        assert said is not None
+        assert said.startswith('Bearer realm="api"')  # C5
+        assert challenge.startswith(said.replace("api", "R", 1))
+
+
 @pytest.mark.parametrize("refused", [refused for refused, _, _ in REFUSALS], ids=IDS)
 def test_a_refusal_survives_pickling(refused: RequestRefused) -> None:
     refused.realm = "R"
@@ -153,6 +165,19 @@ def test_what_may_not_stand_in_a_challenge_fails_when_the_refusal_is_made(requir
         InsufficientScope(required=required)
     with pytest.raises(ConfigurationError, match="RFC 6750 s3"):
         InsufficientAuthentication(acr_values=required)
+
+
+@pytest.mark.parametrize("said", ['x"y', "60", -1, 0.5, 60.0, True, float("nan")])
+def test_seconds_that_may_not_be_sent_fail_when_the_refusal_is_made(said: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"max_age is .*: write whole seconds, 0 or more, such as max_age=60"):
+        InsufficientAuthentication(max_age=said)
+    with pytest.raises(ConfigurationError, match=r"retry_after is .*: write whole seconds"):
+        Unavailable(retry_after=said)
+
+
+def test_a_refusal_for_no_time_at_all_may_be_made() -> None:
+    assert InsufficientAuthentication(max_age=0).headers["WWW-Authenticate"].endswith('max_age="0"')
+    assert Unavailable(retry_after=0).headers["Retry-After"] == "0"
 
 
 def test_the_public_names_are_sorted_and_there() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -114,6 +116,25 @@ def test_trio_waits_too(gate: Gate) -> None:
 
     trio.run(many)
     assert gate.sent == 1
+
+
+@pytest.mark.parametrize("parts", [(), ("lowlevel",)], ids=["bare", "with an empty part"])
+def test_a_trio_that_another_thread_is_importing_is_not_the_one_that_runs(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...]
+) -> None:
+    half = ModuleType("trio")
+    for part in parts:
+        setattr(half, part, ModuleType(f"trio.{part}"))
+    monkeypatch.setitem(sys.modules, "trio", half)
+    flights = _flights(gate)
+
+    async def wait() -> None:
+        waiting = asyncio.create_task(flights.wait_async(_fetch()))
+        await asyncio.to_thread(flights.await_waiters, 1)
+        gate.open.set()
+        assert await waiting == Answer(at=0.0, status=200)
+
+    asyncio.run(wait())
 
 
 def test_names_fly_side_by_side(gate: Gate) -> None:
@@ -302,6 +323,39 @@ def test_resting_waits_until_the_system_has_seen_the_thread_go(gate: Gate, monke
     assert len(looked) == 3
     assert looked[0].startswith("/proc/self/task/")
     assert next(there, None) is None
+    assert not flights._threads
+
+
+def test_two_who_rest_at_once_both_wait(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    flights = _flights(gate)
+    gate.open.set()
+    flights.wait(_fetch())
+    (thread,) = flights._threads
+    join, joined = threading.Thread.join, list[threading.Thread]()
+
+    def join_while_another_rests(thread: threading.Thread, timeout: float | None = None) -> None:
+        joined.append(thread)
+        if len(joined) == 1:
+            flights.rest(LONG)
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", join_while_another_rests)
+    flights.rest(LONG)
+    assert joined == [thread, thread]
+    assert not flights._threads
+
+
+def test_one_that_is_not_gone_in_time_is_waited_for_the_next_time(gate: Gate) -> None:
+    flights = _flights(gate)
+    flights.start(_fetch())
+    assert gate.arrived.acquire(timeout=LONG)
+    (thread,) = flights._threads
+    for _ in range(2):
+        flights.rest(0.0)
+        assert list(flights._threads) == [thread]
+    gate.open.set()
+    flights.rest(LONG)
+    assert not thread.is_alive()
     assert not flights._threads
 
 

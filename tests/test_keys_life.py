@@ -11,6 +11,7 @@ from tests.steps import World
 from tokenguard import InvalidToken, Issuer, KeyPolicy, Reason, Unavailable
 from tokenguard._fetch import Answer, Fetch
 from tokenguard._jwk import Key
+from tokenguard._remote_keys import RemoteKeys
 from tokenguard.events import KeySkipped, KeysRefreshed, KidRefused, RefreshFailed, ServingStale
 
 URL = "https://keys.example.com/jwks"
@@ -105,6 +106,31 @@ class TestLifetime:
         warm.known()
         warm.run_due()
         assert warm.known() is key
+
+    def test_whoever_sees_the_new_time_sees_the_new_keys(self) -> None:
+        # `attend_at` is read first and without a lock: with the old keys under it, a withdrawn one would serve on.
+        seen: list[set[str]] = []
+
+        class Watched(RemoteKeys):
+            @property
+            def attend_at(self) -> float:
+                return self._attend_at
+
+            @attend_at.setter
+            def attend_at(self, tick: float) -> None:
+                self._attend_at = tick
+                if tick > 0:  # before the first fetch there is no time, and are no keys
+                    seen.append({kid for kid, _ in self.at_hand if kid is not None})
+
+        scene = Scene()
+        issuer = Issuer(ISSUER, jwks_uri=URL)
+        scene.keys = Watched(issuer, scene.due, scene.events.append, lambda: scene.chance)
+        scene.key()
+        scene.replies[URL] = {"keys": [B]}
+        scene.tick = 250
+        scene.known()
+        scene.run_due()
+        assert seen == [{"a"}, {"b"}]
 
     def test_the_lifetime_counts_from_the_answer(self, scene: Scene) -> None:
         scene.takes = 2

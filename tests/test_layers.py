@@ -12,7 +12,7 @@ ROOT = "tokenguard"
 
 # From the bottom up. A name stands for a module, or for a package and all that is in it; it need not exist yet.
 ROWS = {
-    "L0": "errors challenge events _base64url _json _text _urls _cache _breaker _fetch _freshness _async",
+    "L0": "errors challenge events _base64url _json _numbers _text _urls _cache _breaker _fetch _freshness _async",
     "L1": "_algorithms _jws _jwk _client_auth token _claims _scopes _roles denylist config "
     "introspection tenants requirements profiles metadata",
     "L2": "_jwks _keys _remote_keys _introspection_answer _introspection_endpoint _introspection_signed _introspector "

@@ -25,6 +25,7 @@ from tokenguard import (
     profiles,
 )
 from tokenguard._fetch import Fetch
+from tokenguard._remote_keys import RemoteKeys
 from tokenguard.profiles import Profile
 
 HOSTS = "https://{tenant}.example.com"
@@ -322,6 +323,24 @@ class TestSharedKeys:
         scene.validate(_token("globex", PATHS))
         assert scene.run_due() >= 1
         assert scene.outcome(token) == "unknown_key"
+
+    def test_after_a_fork_the_set_is_told_once_however_many_tenants_are_known(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[RemoteKeys] = []
+
+        def after_fork(keys: RemoteKeys) -> None:
+            told.append(keys)
+
+        monkeypatch.setattr(RemoteKeys, "after_fork", after_fork)
+        scene = self.scene(public_jwk(RSA, kid="rs"))
+        (tenants,) = scene.core.trust.tenants
+        for known in ((), ("acme",), ("acme", "globex")):
+            for tenant in known:
+                scene.validate(_token(tenant, PATHS))
+            told.clear()
+            scene.core.after_fork()
+            assert told == [tenants.shared]
 
     def test_the_set_is_refreshed_ahead_whoever_comes(self) -> None:
         scene = self.scene(public_jwk(RSA, kid="rs"))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tokenguard._fetch import Answer, Request
-from tokenguard._transport import Transport, _Deadline, _Line
+from tokenguard._transport import IDLE, Transport, _Deadline, _Line
 from tokenguard.testing import Fault, LocalIssuer
 
 AT = 7.0
@@ -65,6 +71,22 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A server's key, and a certificate for it that it signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    day = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, day, day + dt.timedelta(days=36500))
+    pem = serialization.Encoding.PEM
+    path = tmp_path / "server.pem"
+    path.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.sign(key, hashes.SHA256()).public_bytes(pem)
+    )
+    return path
+
+
+@pytest.fixture
 def issuer() -> Iterator[LocalIssuer]:
     with LocalIssuer(algorithms=("ES256",)) as issuer:
         yield issuer
@@ -91,6 +113,34 @@ def _question(url: str, *, total_timeout: float = 5.0) -> Request:
         total_timeout=total_timeout,
         max_bytes=1000,
     )
+
+
+def _is_open(line: _Line) -> bool:
+    assert isinstance(line.client, httpx.Client)
+    return not line.client.is_closed
+
+
+def _tls(certificate: Path) -> tuple[ssl.SSLSocket, socket.socket]:
+    """Both ends of a connection: ours in TLS, and the peer's as it is on the wire."""
+    ours, theirs = socket.socketpair()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    peer = context.wrap_bio(into, out, server_side=True)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    ours.setblocking(False)
+    client = trusting.wrap_socket(ours, do_handshake_on_connect=False)
+    for end in (client, peer, client, peer):
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+        if out.pending:
+            theirs.sendall(out.read())
+        elif end is client:
+            into.write(theirs.recv(65536))
+    assert client.version() == peer.version() is not None
+    return client, theirs
 
 
 def _mock(respond: Callable[[httpx.Request], httpx.Response]) -> Transport:
@@ -179,6 +229,29 @@ def test_a_connection_made_after_the_deadline_is_cut_as_well() -> None:
         assert theirs.recv(1) == b""
 
 
+def test_what_is_written_while_a_connection_is_cut_never_goes_out_in_the_clear(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = _tls(certificate)
+    shut_down = socket.socket.shutdown
+
+    def write_and_shut_down(connection: socket.socket, how: int) -> None:
+        connection.send(b"token=secret")  # as another thread may, at this very moment
+        shut_down(connection, how)
+
+    monkeypatch.setattr(socket.socket, "shutdown", write_and_shut_down)
+    with ours, theirs:
+        line = _Line(httpx.Client())
+        line.trace("connection.start_tls.complete", {"return_value": SimpleNamespace(get_extra_info=lambda _: ours)})
+        line.cut()
+        wire = b"".join(iter(lambda: theirs.recv(65536), b""))  # to its end: it is cut
+        assert len(wire) > len(b"token=secret")
+        assert b"secret" not in wire
+        with pytest.raises(OSError, match=r"Broken pipe|EOF|closed"):
+            ours.send(b"token=secret")
+        line.client.close()
+
+
 def test_where_no_thread_starts_there_is_no_deadline_but_an_answer(
     issuer: LocalIssuer, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,7 +338,7 @@ def test_a_clock_ends_it_where_the_timer_does_not_run(monkeypatch: pytest.Monkey
 
 def test_no_connection_is_kept_for_keys(issuer: LocalIssuer, transport: Transport) -> None:
     transport.send(_request(issuer.jwks_uri))
-    assert transport._idle == {}
+    assert not transport._idle
 
 
 def test_a_question_about_a_token_is_a_form(site: Site, transport: Transport) -> None:
@@ -318,17 +391,50 @@ def test_no_more_connections_are_kept_than_so_many(
     monkeypatch.setattr("tokenguard._transport.MOST_IDLE", 1)
     for path in ("", "?b", "?c"):
         assert transport.send(_question(site.url + path)).status == 200
-    assert list(transport._idle) == [site.url]
+    (kept,) = transport._idle
+    assert kept.url == f"{site.url}?c"  # else those that nobody uses any more would shut out the others
+
+
+@pytest.mark.parametrize("way", ["a key is fetched", "another token is asked about", "one is given back"])
+def test_a_connection_that_nobody_uses_any_more_is_closed(site: Site, issuer: LocalIssuer, way: str) -> None:
+    clock = [AT]
+    transport = Transport(None, lambda: clock[0])
+    transport.send(_question(site.url))
+    (idle,) = transport._idle
+    other = transport._take(_question(f"{site.url}?b"))
+    assert other is not None
+    clock[0] = AT + IDLE - 0.1
+    transport.send(_request(issuer.jwks_uri))
+    assert _is_open(idle.line)
+    clock[0] = AT + IDLE
+    if way == "a key is fetched":
+        transport.send(_request(issuer.jwks_uri))
+    elif way == "another token is asked about":
+        transport.send(_question(f"{site.url}?b"))
+    transport._give_back(other, _question(f"{site.url}?b"), reusable=way == "one is given back")
+    assert not _is_open(idle.line)
+    assert site.url not in {each.url for each in transport._idle}
+    transport.close()
+
+
+def test_the_latest_connection_to_an_address_is_used_first(site: Site, transport: Transport) -> None:
+    lines = [transport._take(_question(site.url + path)) for path in ("", "", "?b")]
+    for line, path in zip(lines, ("", "", "?b"), strict=True):
+        assert line is not None
+        transport._give_back(line, _question(site.url + path), reusable=True)
+    assert [transport._take(_question(site.url)) for _ in range(2)] == [lines[1], lines[0]]
+    for line in lines:
+        assert line is not None
+        line.client.close()
 
 
 def test_a_closed_transport_keeps_no_connection(site: Site, transport: Transport) -> None:
     transport.send(_question(site.url))
-    (line,) = transport._idle[site.url]
+    ((_, line, _),) = transport._idle
     transport.close()
-    assert isinstance(line.client, httpx.Client)
-    assert line.client.is_closed
+    assert not _is_open(line)
     transport._give_back(line, _question(site.url), reusable=True)
-    assert transport._idle == {}
+    assert not transport._idle
 
 
 def test_once_closed_it_says_so_and_opens_nothing(issuer: LocalIssuer, transport: Transport) -> None:
@@ -346,7 +452,7 @@ def test_a_given_client_is_not_ours_to_close(issuer: LocalIssuer) -> None:
 
 def test_after_a_fork_the_parents_connections_and_lock_are_left_alone(site: Site, transport: Transport) -> None:
     transport.send(_question(site.url))
-    (line,), held = transport._idle[site.url], transport._lock
+    ((_, line, _),), held = transport._idle, transport._lock
     with held:
         transport.after_fork()
         assert transport.send(_question(site.url)).status == 200

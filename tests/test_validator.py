@@ -28,9 +28,11 @@ from tokenguard import (
     TokenValidator,
     Unavailable,
 )
+from tokenguard._fetch import Answer, Fetch
 from tokenguard.testing import Fault, LocalIssuer
 from tokenguard.validator import _after_fork as after_fork
 
+LONG = 30.0
 Validate = Callable[[TokenValidator, str], AccessToken]
 
 
@@ -387,6 +389,27 @@ def test_in_a_child_process_nothing_of_the_parents_is_under_way(issuer: LocalIss
         assert validator._flights._lock is not lock
         validator.validate(issuer.mint())
     assert issuer.requests["/jwks"] == 1
+
+
+@pytest.mark.parametrize(("takes", "rests"), [(0.1, 1.0), (9.5, 0.5), (10.0, 0.02), (11.0, 0.02)])
+def test_warming_up_takes_no_longer_than_it_may(
+    issuer: LocalIssuer, monkeypatch: pytest.MonkeyPatch, takes: float, rests: float
+) -> None:
+    ticks, rested = [100.0], list[float]()
+    with TokenValidator(issuer.url, audience=issuer.audience, monotonic=lambda: ticks[-1]) as validator:
+        flights = validator._flights
+        wait = flights.wait
+
+        def slow(fetch: Fetch, patience: float | None = None) -> Answer | None:
+            assert patience == 10.0
+            answer = wait(fetch, LONG)
+            ticks.append(100.0 + takes)
+            return answer
+
+        monkeypatch.setattr(flights, "wait", slow)
+        monkeypatch.setattr(flights, "rest", rested.append)
+        validator.warm_up(timeout=10.0)
+    assert rested == [pytest.approx(rests)]
 
 
 def test_configured_keys_need_no_attendance_ever() -> None:

@@ -74,5 +74,7 @@ def _waker() -> tuple[Callable[[], Awaitable[Any]], Callable[[], None]]:
 
 
 def _running_trio() -> Any:
+    # While another thread imports trio (httpcore does so on ours), its module is there and what is in it not yet.
     trio = sys.modules.get("trio")
-    return trio if trio is not None and trio.lowlevel.in_trio_task() else None
+    in_trio_task = getattr(getattr(trio, "lowlevel", None), "in_trio_task", None)
+    return trio if in_trio_task is not None and in_trio_task() else None

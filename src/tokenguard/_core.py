@@ -78,7 +78,7 @@ class Core:
         opaque = OpaqueTokens(self.trust, select)
         self._opaque = opaque if opaque.any else None
         self._find = self.trust.find
-        self._checks = tuple(map(_sound_check, checks))
+        self._checks = _sound_checks(checks)
         if self.trust.tenants:
             self._checks = (self.trust.recheck, *self._checks)
         self._proofs: Generations[_Proof] | None = None
@@ -184,13 +184,16 @@ class Core:
         digest = digest or sha256(text).digest()
         begins, ends = validity(facts, trusted.issuer)
 
-        def conclude(standing: Standing, now: float, tick: float) -> AccessToken:
+        def conclude(standing: Standing, now: float, tick: float) -> AccessToken | Miss[AccessToken]:
+            if key.withdrawn:  # while the issuer was asked: whether another one proves it, without any more fetches
+                return self._prove(case, now, tick, attempt=2)
             if not begins <= now < ends:
                 raise untimely(facts, trusted.issuer, now)
-            until = min(standing.until, tick + self._remember) if self._proofs is not None else tick
-            if self._proofs is not None and until > tick:
-                window = max(begins, standing.begins), min(ends, standing.ends)
-                self._proofs.put(digest, (standing.token, key, trusted.keys, until, *window), len(text))
+            if self._proofs is not None:
+                until = min(standing.until, tick + self._remember)
+                if until > tick:
+                    window = max(begins, standing.begins), min(ends, standing.ends)
+                    self._proofs.put(digest, (standing.token, key, trusted.keys, until, *window), len(text))
             return self._accept(standing, now, tick)
 
         standing = introspector.confirm(facts, text, digest, now, tick)
@@ -225,6 +228,13 @@ class Core:
                     f"check {_name(check)} returned {type(verdict).__name__}: return None to accept, "
                     "raise AccessDenied() to refuse; checks are plain functions, not async"
                 )
+
+
+def _sound_checks(checks: Iterable[Check]) -> tuple[Check, ...]:
+    said: object = checks  # what is annotated need not hold
+    if not isinstance(said, Iterable):
+        raise ConfigurationError(f"checks is {_name(said)}: it is a list of functions, checks=[my_check]")
+    return tuple(map(_sound_check, checks))
 
 
 def _sound_check(check: Check) -> Check:

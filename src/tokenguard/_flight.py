@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from . import _async
@@ -81,11 +82,15 @@ class Flights:
         tells when it is gone.
         """
         until = time.monotonic() + patience
-        while self._threads:
-            thread = self._threads.popleft()
+        while threads := tuple(self._threads):
+            thread = threads[0]  # it stays there until it is gone, for others who rest meanwhile, and for later
             thread.join(max(0.0, until - time.monotonic()))
-            while Path(f"/proc/self/task/{thread.native_id}").exists() and time.monotonic() < until:
+            while thread.is_alive() or Path(f"/proc/self/task/{thread.native_id}").exists():
+                if time.monotonic() >= until:
+                    return
                 time.sleep(0.001)
+            with suppress(ValueError):  # one of those others was faster
+                self._threads.remove(thread)
 
     def _join(self, fetch: Fetch, *, beside: bool = False) -> Future[Answer | None]:
         tick = self._monotonic()

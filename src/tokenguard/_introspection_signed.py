@@ -8,6 +8,7 @@ from ._claims import ClaimRules
 from ._fetch import Fetch
 from ._jws import Header, parse_jws, read_payload
 from ._keys import Keys
+from ._numbers import is_number
 from .errors import InvalidToken
 from .introspection import Introspection
 
@@ -68,12 +69,8 @@ class SignedAnswers:
             raise ValueError(f"iss is not {self._issuer.url}")
         if self._client_id is None or self._client_id not in (aud if type(aud) is list else [aud]):
             raise ValueError("aud is not our client_id")
-        if not _is_number(iat) or not now - MAX_AGE - leeway <= iat <= now + leeway:
+        if not is_number(iat) or not now - MAX_AGE - leeway <= iat <= now + leeway:
             raise ValueError("iat is missing, or it was not made now")
-        if not _is_number(exp) or exp + leeway < now:
+        if not is_number(exp) or exp + leeway < now:
             raise ValueError("exp is past")
         return payload.get("token_introspection")
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float)

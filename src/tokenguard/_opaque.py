@@ -66,7 +66,7 @@ class OpaqueTokens:
     """
 
     def __init__(self, trust: Trust, select: Select | None) -> None:
-        asked = [each.introspector.policy for each in trust.introspecting if each.introspector is not None]
+        asked = [introspector.policy for introspector in trust.introspecting]
         asked += [tenants.policy for tenants in trust.tenants if tenants.policy is not None]
         several = len(asked) > 1 or any(tenants.policy is not None for tenants in trust.tenants)
         if several and select is None:
@@ -158,7 +158,7 @@ class OpaqueTokens:
 
     def _candidates(self, text: bytes) -> Sequence[Introspector]:
         if self._select is None:
-            return [each.introspector for each in self._trust.introspecting if each.introspector is not None]
+            return self._trust.introspecting
         token = text.decode("ascii")
         named: Any = self._select(token)
         if isinstance(named, (str, Issuer)):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import profiles
+from ._numbers import is_number
 from ._text import for_log
 from .config import ANY_AUDIENCE, TokenCache
 from .profiles import Profile
@@ -77,7 +78,7 @@ def _audience(value: Any) -> Any:
 
 
 def _seconds(value: Any) -> float:
-    if type(value) not in (int, float):
+    if not is_number(value):
         raise ValueError(f"is {_shown(value)}: write a number of seconds")
     return value  # type: ignore[no-any-return]  # one of the two
 

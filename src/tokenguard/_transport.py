@@ -5,16 +5,16 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from itertools import chain
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from ._fetch import Answer, Request
 from ._text import for_log
 
 MOST_IDLE = 64  # connections kept at a time, whomever they lead to
-IDLE = 15.0  # seconds for which a connection is kept open; many servers close theirs after 60, some after 5
+IDLE = 15.0  # seconds for which a connection is kept for the next one; many servers close theirs after 60, some after 5
 
 
 class HttpClient(Protocol):
@@ -43,7 +43,7 @@ class Transport:
 
     def __init__(self, client: HttpClient | None, monotonic: Callable[[], float]) -> None:
         self._given = client
-        self._idle: dict[str, list[_Line]] = {}  # by URL
+        self._idle: deque[_Idle] = deque()  # the latest comes last
         self._tls: Any = None
         self._lock = threading.Lock()
         self._monotonic = monotonic
@@ -69,17 +69,17 @@ class Transport:
         """Cut off what is under way and close our clients, if there are any. Later requests are told so."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, {}
+            idle, self._idle = self._idle, deque()
         for deadline in tuple(self._under_way):
             deadline.end()
-        for line in chain.from_iterable(idle.values()):
-            line.client.close()
+        for each in idle:
+            each.line.client.close()
 
     def after_fork(self) -> None:
         """In a child process: the parent's clients and lock are not ours to touch."""
         self._lock = threading.Lock()
         self._under_way = set()
-        self._idle = {}
+        self._idle = deque()
 
     def _exchange(self, line: _Line, request: Request, deadline: _Deadline) -> Answer:
         connect, other = request.connect_timeout, request.total_timeout
@@ -132,10 +132,12 @@ class Transport:
                 return None
             if self._given is not None:
                 return _Line(self._given)
-            if request.form is not None and self._idle.get(request.url):
-                line = self._idle[request.url].pop()
-                line.kept = True
-                return line
+            self._close_idle(MOST_IDLE)
+            for each in reversed(self._idle if request.form is not None else ()):
+                if each.url == request.url:
+                    self._idle.remove(each)
+                    each.line.kept = True
+                    return each.line
             if self._tls is None:
                 import httpx  # 77 ms: only when something has to be fetched
 
@@ -144,12 +146,23 @@ class Transport:
 
     def _give_back(self, line: _Line, request: Request, *, reusable: bool) -> None:
         """Keep a connection for the next one who asks about a token. Keys are fetched minutes apart: not for them."""
-        if request.form is not None and reusable:
-            with self._lock:
-                if not self._closed and sum(map(len, self._idle.values())) < MOST_IDLE:
-                    self._idle.setdefault(request.url, []).append(line)
-                    return
-        line.client.close()
+        with self._lock:
+            keep = request.form is not None and reusable and not self._closed
+            self._close_idle(MOST_IDLE - keep)
+            if keep:
+                self._idle.append(_Idle(request.url, line, self._monotonic() + IDLE))
+        if not keep:
+            line.client.close()
+
+    def _close_idle(self, most: int) -> None:
+        """Close what has been idle for too long, and the oldest beyond so many. Under the lock.
+
+        httpx itself would close one only when it is used again, which may be never. And those of an endpoint that
+        nobody asks any more must not shut out another's.
+        """
+        tick = self._monotonic()
+        while self._idle and (self._idle[0].until <= tick or len(self._idle) > most):
+            self._idle.popleft().line.client.close()
 
     def _trouble(self, text: str, status: int = 0) -> Answer:
         return Answer(at=self._monotonic(), status=status, trouble=text)
@@ -207,7 +220,16 @@ class _Line:
         self._cut = True
         for connection in tuple(self._sockets):
             with suppress(OSError):  # closed meanwhile, or replaced by its TLS twin
-                connection.shutdown(socket.SHUT_RDWR)
+                # Not SSLSocket's own: it takes TLS away first, and what its user writes at that moment goes out plain.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+class _Idle(NamedTuple):
+    """A connection that nobody uses: where it leads to, and until when (a tick) it is kept."""
+
+    url: str
+    line: _Line
+    until: float
 
 
 class _Deadline:

@@ -51,8 +51,8 @@ class Trust:
         random: a number from 0 to 1, so that a fleet does nothing in step.
 
     Attributes:
-        introspecting: those that can be asked about opaque tokens, as far as they are named.
-        tenants: whether there are issuers that are not named.
+        introspecting: how to ask those that are named, as far as they can be asked about opaque tokens.
+        tenants: those that are not named, by the service whose they are.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Trust:
         self.tenants = tuple(_Tenants(self, like) for like in issuers if isinstance(like, TenantIssuers))
         self.named: Mapping[str, Trusted] = {issuer.url: self.trusted(issuer) for issuer in named}
         self._by_iss = _by_iss(self.named.values())
-        self.introspecting = tuple(each for each in self.named.values() if each.introspector is not None)
+        self.introspecting = tuple(each.introspector for each in self.named.values() if each.introspector)
         # Nearly always there are no tenants: then finding an issuer is one look into a dictionary.
         self.find: Callable[[str], Trusted | None] = self._find if self.tenants else self._by_iss.get
 
@@ -201,6 +201,8 @@ class _Tenants:
     def after_fork(self) -> None:
         """In a child process: a lock that was held stays so."""
         self._lock = threading.Lock()
+        if self.shared is not None:
+            self.shared.after_fork()
         for trusted in (*self._proven.values(), *self._named.values()):
             trusted.after_fork()
 
@@ -218,7 +220,6 @@ class _TenantKeys:
         self.doubt = shared.doubt
         self.load = shared.load
         self.health = shared.health
-        self.after_fork = shared.after_fork
 
     def attend(self, tick: float) -> bool:
         return tick < self._shared.attend_at or self._shared.attend(tick)
@@ -229,6 +230,9 @@ class _TenantKeys:
         if isinstance(key, Key) and not self._is_ours(key):
             raise InvalidToken(Reason.UNKNOWN_KEY, "the key is of another tenant's issuer")
         return key
+
+    def after_fork(self) -> None:
+        """The set that they share is told, once for all."""
 
     def _is_ours(self, key: Key) -> bool:
         return key.issuer is None or key.issuer.replace("{tenantid}", self._tenant) in self._names

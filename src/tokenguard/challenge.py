@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 # RFC 6750 s3: error and error_description are of %x20-21 / %x23-5B / %x5D-7E, so quoting never needs an escape. realm
 # may be any quoted-string; the same set is asked of it, since many clients do not undo escapes.
 _TEXT = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
 _SCOPE_LIST = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 s3.3
+
+DEFAULT_REALM: Final = "api"
+"""Where nobody named one: a challenge needs a parameter (RFC 6750 s3), and without an error code it has no other."""
 
 
 def is_challenge_text(text: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from . import profiles
 from ._algorithms import ALGORITHMS
 from ._fetch import Request
+from ._numbers import check_count, check_seconds, is_number
 from ._text import for_log
 from ._urls import parse_url
 from .errors import ConfigurationError
@@ -34,10 +35,6 @@ AnyAudience = Literal[_AnyAudience.ANY_AUDIENCE]
 
 MAX_LEEWAY = 300  # RFC 9068 s4: a few minutes at most
 MAX_SECONDS = 7 * 86400  # of any time in a policy: more is a mistake, and some is more than a thread can wait
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 _ASCENDING = (
@@ -91,12 +88,9 @@ class KeyPolicy:
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             if name.startswith("max_") and name != "max_lifetime":
-                if type(value) is not int or value <= 0:
-                    raise ConfigurationError(f"KeyPolicy.{name} is {value!r}: it must be a whole number above 0")
-            elif not _is_number(value) or not 0 <= value <= MAX_SECONDS or (value == 0 and name != "stale_window"):
-                raise ConfigurationError(
-                    f"KeyPolicy.{name} is {value!r}: it must be a number of seconds above 0, at most {MAX_SECONDS}"
-                )
+                check_count(f"KeyPolicy.{name}", value)
+            else:
+                check_seconds(f"KeyPolicy.{name}", value, most=MAX_SECONDS, zero=name == "stale_window")
         for low, high in _ASCENDING:
             if getattr(self, low) > getattr(self, high):
                 raise ConfigurationError(
@@ -136,12 +130,10 @@ class TokenCache:
     lifetime: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if not _is_number(value) or value <= 0:
-                raise ConfigurationError(
-                    f"TokenCache.{name} is {value!r}: a number above 0; token_cache=None remembers nothing"
-                )
+        remedy = "; token_cache=None remembers nothing"
+        check_count("TokenCache.entries", self.entries, remedy=remedy)
+        check_count("TokenCache.text_bytes", self.text_bytes, remedy=remedy)
+        check_seconds("TokenCache.lifetime", self.lifetime, most=MAX_SECONDS, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +195,12 @@ class Issuer:
             )
         if not isinstance(said.keys, KeyPolicy):
             raise ConfigurationError(f"keys is {said.keys!r}: write keys=KeyPolicy(...)")
-        if not _is_number(said.leeway) or not 0 <= said.leeway <= MAX_LEEWAY:
-            raise ConfigurationError(f"leeway is {said.leeway!r}: it is a number of seconds from 0 to {MAX_LEEWAY}")
+        check_seconds("leeway", said.leeway, most=MAX_LEEWAY, zero=True)
         if type(said.allow_insecure_http) is not bool:
             raise ConfigurationError(f"allow_insecure_http is {said.allow_insecure_http!r}: True or False")
-        if said.max_token_age is not None and (not _is_number(said.max_token_age) or said.max_token_age <= 0):
-            raise ConfigurationError(f"max_token_age is {said.max_token_age!r}: a number of seconds above 0, or None")
+        age = said.max_token_age
+        if age is not None and not (is_number(age) and 0 < age < math.inf):
+            raise ConfigurationError(f"max_token_age is {age!r}: a number of seconds above 0, or None")
 
     @property
     def has_keys(self) -> bool:

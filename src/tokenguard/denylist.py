@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import heapq
 import math
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from typing import Any
 
+from ._numbers import check_count, is_number
 from .config import MAX_LEEWAY
 from .errors import ConfigurationError, InvalidToken, Reason
 from .token import AccessToken
@@ -20,7 +22,8 @@ from .token import AccessToken
 # A token serves for its issuer's leeway past its exp, and the validator's clock may not be ours.
 _GRACE = 2 * MAX_LEEWAY
 
-_Key = tuple[str, str, str]  # issuer, which claim, its value: a jti, like a sub, is unique within its issuer only
+_Key = tuple[str, str, str]  # issuer, what is denied, its name: a jti, like a sub, is unique within its issuer only
+_BY_NOW, _WHENEVER = "sub", "sub, whenever issued"  # two denials of one subject: neither prolongs the other
 
 
 class Denylist:
@@ -42,14 +45,14 @@ class Denylist:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time, most: int = 100_000) -> None:
-        if type(most) is not int or most <= 0:
-            raise ConfigurationError(f"Denylist most is {most!r}: a whole number above 0")
+        check_count("Denylist most", most)
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
         # Denied are tokens issued up to the first time. The entry goes at the second.
         self._entries: dict[_Key, tuple[float, float]] = {}
         self._ends: list[tuple[float, _Key]] = []  # a heap: each key once, at the latest when its entry goes
+        _all.add(self)
 
     def __len__(self) -> int:
         """How many entries there are, those included whose time is over and that nobody has cleared away yet."""
@@ -61,19 +64,24 @@ class Denylist:
         Raises:
             InvalidToken: it is denied.
         """
-        for claim, value in (("jti", token.token_id), ("sub", token.subject)):
-            if value is not None:
-                entry = self._entries.get((token.issuer, claim, value))
-                # Of a token that does not say when it was issued nobody knows that it is newer.
-                if entry is not None and (token.issued_at is None or token.issued_at <= entry[0]):
-                    raise InvalidToken(Reason.REVOKED, f"its {claim} is on the denylist")
+        for what, name in (("jti", token.token_id), (_BY_NOW, token.subject), (_WHENEVER, token.subject)):
+            if name is not None:
+                entry = self._entries.get((token.issuer, what, name))
+                # Of a token that does not say when it was issued nobody knows that it is newer. And an entry whose time
+                # is over may be there still.
+                if (
+                    entry is not None
+                    and (token.issued_at is None or token.issued_at <= entry[0])
+                    and self._clock() < entry[1]
+                ):
+                    raise InvalidToken(Reason.REVOKED, f"on the denylist: {what}")
 
     def deny(self, token_id: str, *, issuer: str, until: float) -> None:
         """Deny one token.
 
         Args:
             token_id: its `AccessToken.token_id`.
-            issuer: its `AccessToken.issuer`.
+            issuer: its `AccessToken.issuer`, exactly: a slash too many at its end, and nothing is denied.
             until: its `exp`, in seconds since the epoch; infinite for a token that has none.
 
         Raises:
@@ -101,26 +109,27 @@ class Denylist:
 
         Args:
             subject: `AccessToken.subject`.
-            issuer: `AccessToken.issuer`.
+            issuer: `AccessToken.issuer`, exactly: a slash too many at its end, and nobody is denied.
             until: the latest `exp` that a token of today can have, in seconds since the epoch: now and the longest
                 lifetime of a token.
             before: seconds since the epoch; by default now. Add to it how far the issuer's clock may be ahead.
-                Infinite: later tokens too, until `until`.
+                Infinite: later tokens too, until some minutes past `until`. That is a denial by itself: an earlier one
+                of the same subject stays as it is.
 
         Raises:
             ConfigurationError: the list is full, `until` is past or no time, or a name is none. Nothing is denied then.
         """
         if before is None:
             before = self._clock()
-        elif not _is_number(before) or not before > 0:
+        elif not is_number(before) or not before > 0:
             raise ConfigurationError(f"before is {before!r}: it is a number of seconds since the epoch")
-        self._add((issuer, "sub", subject), before, until)
+        self._add((issuer, _WHENEVER if before == math.inf else _BY_NOW, subject), before, until)
 
     def _add(self, key: _Key, before: float, until: float) -> None:
         now = self._clock()
         if not all(type(name) is str and name for name in key):
             raise ConfigurationError(f"{key[2]!r} of issuer {key[0]!r}: both are texts, and no empty ones")
-        if not _is_number(until) or not until + _GRACE > now:  # so put, not-a-number is refused too
+        if not is_number(until) or not until + _GRACE > now:  # so put, not-a-number is refused too
             raise ConfigurationError(f"until is {until!r}: it is a time to come, in seconds since the epoch")
         with self._lock:
             self._clear(now)
@@ -144,5 +153,13 @@ class Denylist:
                 del self._entries[key]
 
 
-def _is_number(said: Any) -> bool:
-    return type(said) in (int, float)
+_all: weakref.WeakSet[Denylist] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for denylist in _all:
+        denylist._lock = threading.Lock()  # one that was held stays so
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

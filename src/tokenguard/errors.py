@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from .challenge import Challenge, is_scope_token
+from .challenge import DEFAULT_REALM, Challenge, is_scope_token
 
 
 class Reason(StrEnum):
@@ -89,6 +89,13 @@ def _texts(said: Collection[str], legal: Callable[[str], bool]) -> tuple[str, ..
     return texts
 
 
+def _seconds(name: str, said: Any) -> int:
+    """Whole seconds, as RFC 9470 s3 and RFC 9110 s10.2.3 have them. What is annotated need not hold."""
+    if type(said) is not int or said < 0:
+        raise ConfigurationError(f"{name} is {said!r}: write whole seconds, 0 or more, such as {name}=60")
+    return said
+
+
 class RequestRefused(TokenGuardError):
     """The request may not proceed.
 
@@ -102,6 +109,7 @@ class RequestRefused(TokenGuardError):
         error: the RFC 6750 s3.1 error code, or None where no code may be sent (no credentials, 503).
         description: the `error_description` for the client, from a fixed list.
         realm, scope: what the challenge names; whoever knows them sets them (the validator, the route's requirement).
+            Without a realm it names `api`.
         retry_after: whole seconds after which to try again (503), else None.
         issuer: for metrics: the configured issuer that the token claims to be of.
         client_id: for metrics: the client it was issued to, where the token itself was proven.
@@ -136,7 +144,10 @@ class RequestRefused(TokenGuardError):
     def challenge(self) -> Challenge | None:
         """The `WWW-Authenticate` value to answer with; None where there is nothing to ask for (503)."""
         return Challenge(
-            realm=self.realm, error=self.error, error_description=self.description, scope=" ".join(self.scope) or None
+            realm=self.realm or DEFAULT_REALM,
+            error=self.error,
+            error_description=self.description,
+            scope=" ".join(self.scope) or None,
         )
 
     @property
@@ -212,7 +223,10 @@ class InsufficientAuthentication(RequestRefused):
 
     Args:
         acr_values: the authentication contexts that would do, best first.
-        max_age: seconds since the user's last authentication that would do.
+        max_age: whole seconds since the user's last authentication that would do.
+
+    Raises:
+        ConfigurationError: `max_age` is no such number.
     """
 
     error = "insufficient_user_authentication"
@@ -229,12 +243,12 @@ class InsufficientAuthentication(RequestRefused):
     ) -> None:
         super().__init__(reason, detail)
         self.acr_values = _texts(acr_values, is_scope_token)
-        self.max_age = max_age
+        self.max_age = None if max_age is None else _seconds("max_age", max_age)
 
     @property
     def challenge(self) -> Challenge:
         return Challenge(
-            realm=self.realm,
+            realm=self.realm or DEFAULT_REALM,
             error=self.error,
             error_description=self.description,
             acr_values=" ".join(self.acr_values) or None,
@@ -247,6 +261,9 @@ class Unavailable(RequestRefused):
 
     Args:
         retry_after: whole seconds after which to try again.
+
+    Raises:
+        ConfigurationError: it is no such number.
     """
 
     status = 503
@@ -254,7 +271,7 @@ class Unavailable(RequestRefused):
 
     def __init__(self, reason: Reason | str | None = None, detail: str = "", *, retry_after: int = 1) -> None:
         super().__init__(reason, detail)
-        self.retry_after = retry_after
+        self.retry_after = _seconds("retry_after", retry_after)
 
     @property
     def challenge(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ._numbers import check_count, check_seconds
 from ._text import for_log
 from .errors import ConfigurationError
 
@@ -22,7 +22,7 @@ _CREDENTIAL = {
 _DEFAULT_AUTH = {"client_secret": "client_secret_basic", "private_key": "private_key_jwt", "bearer": "bearer"}
 _SECONDS = ("lifetime", "inactive_lifetime", "connect_timeout", "total_timeout", "patience")
 _COUNTS = ("entries", "in_flight", "max_bytes")
-_MAX_SECONDS = 86400.0
+_MAX_SECONDS = 86400
 _TOKEN68 = re.compile("[A-Za-z0-9._~+/-]+=*")
 
 
@@ -104,19 +104,10 @@ class Introspection:
                 "Introspection.signed_response needs client_id: the answers are for us by that name (RFC 9701 s5)"
             )
         for name in _SECONDS:
-            value: Any = getattr(self, name)
             zero_is_off = name in ("lifetime", "inactive_lifetime")
-            if (
-                type(value) not in (int, float)
-                or not math.isfinite(value)
-                or not 0 <= value <= _MAX_SECONDS
-                or (value == 0 and not zero_is_off)
-            ):
-                raise ConfigurationError(f"Introspection.{name} is {value!r}: a number of seconds, at most a day")
+            check_seconds(f"Introspection.{name}", getattr(self, name), most=_MAX_SECONDS, zero=zero_is_off)
         for name in _COUNTS:
-            value = getattr(self, name)
-            if type(value) is not int or value <= 0:
-                raise ConfigurationError(f"Introspection.{name} is {value!r}: a whole number above 0")
+            check_count(f"Introspection.{name}", getattr(self, name))
         if self.connect_timeout > self.total_timeout:
             raise ConfigurationError("Introspection.connect_timeout is above its total_timeout")
 

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Final
 
 from . import profiles
+from ._numbers import check_count
 from .config import AnyAudience, Issuer, KeyPolicy
 from .errors import ConfigurationError
 from .introspection import Introspection
@@ -80,8 +81,7 @@ class TenantIssuers:
             )
         if not callable(said.allowed) or inspect.iscoroutinefunction(said.allowed):
             raise ConfigurationError(f"allowed is {said.allowed!r}: a plain function of the tenant, True for ours")
-        if type(said.most) is not int or said.most <= 0:
-            raise ConfigurationError(f"most is {said.most!r}: a whole number above 0")
+        check_count("most", said.most)
         if self.key_issuer is not None and (not self.shares_keys or PLACEHOLDER not in self.key_issuer):
             raise ConfigurationError(
                 f"key_issuer is {self.key_issuer!r}: a URL with {PLACEHOLDER} in it, beside a jwks_uri without"

@@ -19,7 +19,7 @@ from ._opaque import Select
 from ._report import Reporter
 from ._transport import HttpClient, Transport
 from ._trust import Trusted
-from .challenge import is_challenge_text
+from .challenge import DEFAULT_REALM, is_challenge_text
 from .config import AnyAudience, Issuer, TokenCache, audiences
 from .errors import ConfigurationError, RequestRefused, Unavailable
 from .events import Event
@@ -27,6 +27,7 @@ from .tenants import TenantIssuers
 from .token import AccessToken
 
 _DEFAULT_CACHE = TokenCache()
+_REST, _MOMENT = 1.0, 0.02  # seconds for threads to end, at most and at least
 _SERVING = ("fresh", "stale", "unused")
 
 
@@ -82,6 +83,9 @@ class TokenValidator:
             if urls.count(url) > 1:
                 raise ConfigurationError(f"issuer {url} is given twice")
         names = audiences(audience, where="audience")
+        cache: Any = token_cache  # what is annotated need not hold
+        if cache is not None and not isinstance(cache, TokenCache):
+            raise ConfigurationError(f"token_cache is {cache!r}: TokenCache(...), or None for none")
         _require_callables(on_event=on_event, clock=clock, monotonic=monotonic)
         self.realm: str = _realm(realm, names)
         self._reporter = Reporter(on_event, monotonic)
@@ -170,7 +174,9 @@ class TokenValidator:
             self._flights.start(fetch)
         for fetch in self._missing():
             self._flights.wait(fetch, max(0.0, until - self._monotonic()))
-        self._flights.rest(1.0)  # whoever loads an application and forks it does so right after this
+        # Whoever loads an application and forks it does so right after this. A thread whose keys have come at the very
+        # last moment is gone in one more.
+        self._flights.rest(min(_REST, max(_MOMENT, until - self._monotonic())))
         self._require_ready()
 
     async def warm_up_async(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - as its sync twin
@@ -309,7 +315,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 def _realm(realm: Any, audience: tuple[str, ...] | None) -> str:
     if realm is None:
-        realm = "api" if audience is None else audience[0]
+        realm = DEFAULT_REALM if audience is None else audience[0]
         if not is_challenge_text(realm):
             raise ConfigurationError(
                 f'audience {realm!r} has characters that may not stand in a challenge: name a realm, realm="api"'

@@ -14,6 +14,8 @@ from tests.forge import (
     ISSUER,
     JWKS,
     NOW,
+    P256,
+    RSA,
     RSA_PSS,
     SIGNERS,
     as_bytes,
@@ -22,7 +24,7 @@ from tests.forge import (
     header,
     public_jwk,
 )
-from tests.introspection.stage import ENDPOINT, INACTIVE, OPAQUE, Scene, active, answer, asked, issuer
+from tests.introspection.stage import ENDPOINT, INACTIVE, JWT, OPAQUE, Scene, active, answer, asked, issuer
 from tokenguard import Reason, Unavailable
 from tokenguard._fetch import Answer
 from tokenguard.events import IntrospectionFailed
@@ -259,6 +261,31 @@ class TestKeys:
         scene.replies[KEYS] = JWKS
         scene.tick = 15
         scene.validate("two")
+
+    @pytest.mark.parametrize("remembered", [True, False])
+    @pytest.mark.parametrize(
+        ("published", "outcome"),
+        [
+            ((), "unknown_key"),
+            ((public_jwk(RSA_PSS, kid="rs"),), "bad_signature"),
+            ((public_jwk(RSA, kid="rs", use="sig", alg="RS256"),), "accept"),  # the same, and more is said of it
+        ],
+    )
+    def test_one_that_is_withdrawn_while_the_issuer_is_asked_proves_no_more(
+        self, published: tuple[dict[str, Any], ...], outcome: str, *, remembered: bool
+    ) -> None:
+        scene = self.scene("always", **({} if remembered else {"lifetime": 0}))
+        scene.replies[KEYS] = {"keys": [public_jwk(RSA, kid="rs")]}
+
+        def rotate(_: str) -> bytes:
+            scene.replies[KEYS] = {"keys": [public_jwk(P256, kid="es"), *published]}
+            return _answer(by="ES256")
+
+        scene.tells[ENDPOINT] = rotate
+        assert scene.outcome(JWT) == outcome
+        assert scene.asked[:3] == [KEYS, ENDPOINT, KEYS]
+        assert scene.asked[3:] == ([] if remembered or outcome != "accept" else [ENDPOINT])
+        assert scene.outcome(JWT) == outcome
 
     def test_while_they_are_fetched_an_answer_grows_old(self) -> None:
         scene = self.scene()

@@ -12,6 +12,7 @@ import pytest
 from tests.forge import AUDIENCE, ISSUER, JWKS, NOW, claims, forge
 from tokenguard import AccessToken, ConfigurationError, InvalidToken, Issuer, Reason, TokenValidator
 from tokenguard.denylist import Denylist
+from tokenguard.denylist import _after_fork as after_fork
 
 HOUR = 3600
 
@@ -142,6 +143,33 @@ class TestSubjects:
         assert denied(denylist)
         assert len(denylist) == 2
 
+    @pytest.mark.parametrize("lock_out_first", [True, False])
+    def test_a_short_lock_out_is_not_prolonged_by_a_long_denial(
+        self, denylist: Denylist, clock: Clock, *, lock_out_first: bool
+    ) -> None:
+        def lock_out() -> None:
+            denylist.deny_subject("user-1", issuer=ISSUER, until=NOW + HOUR, before=math.inf)
+
+        if lock_out_first:
+            lock_out()
+        denylist.deny_subject("user-1", issuer=ISSUER, until=NOW + 720 * HOUR)  # a changed password
+        if not lock_out_first:
+            lock_out()
+        assert denied(denylist, issued_at=NOW + 1)
+        clock.now = NOW + 2 * HOUR
+        assert denied(denylist, issued_at=NOW)
+        assert not denied(denylist, issued_at=NOW + 1)
+        assert denied(denylist, issued_at=None)
+        clock.now = NOW + 721 * HOUR  # and nobody has cleared anything away
+        assert not denied(denylist, issued_at=NOW)
+
+    def test_a_lock_out_ends_though_nothing_else_is_denied(self, denylist: Denylist, clock: Clock) -> None:
+        denylist.deny_subject("user-1", issuer=ISSUER, until=NOW + HOUR, before=math.inf)
+        clock.now = NOW + HOUR + 599
+        assert denied(denylist, issued_at=clock.now)
+        clock.now = NOW + HOUR + 600
+        assert not denied(denylist, issued_at=clock.now)
+
 
 class TestBounds:
     def test_entries_go_once_their_tokens_have_expired(self, denylist: Denylist, clock: Clock) -> None:
@@ -189,6 +217,16 @@ def test_threads_may_deny_at_once(denylist: Denylist) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(deny, range(4)))
     assert len(denylist) == 200
+
+
+def test_after_a_fork_no_lock_is_held(denylist: Denylist) -> None:
+    # What os.register_at_fork calls in a child.
+    held = denylist._lock
+    with held:
+        after_fork()
+        assert denylist._lock is not held
+        denylist.deny("token-1", issuer=ISSUER, until=NOW + HOUR)
+    assert denied(denylist)
 
 
 WRONG: dict[str, Callable[[Denylist], object]] = {
