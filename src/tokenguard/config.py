@@ -62,7 +62,7 @@ class KeyPolicy:
         retry_first, retry_most: wait after a failed fetch; doubles from the one to the other.
         connect_timeout, total_timeout: bounds of one HTTP request.
         patience: how long a request waits for keys before it is answered 503.
-        max_bytes: size of a key set or discovery document.
+        max_bytes: size of a key set or discovery document, in bytes.
         max_keys: keys in a set.
 
     Raises:

@@ -47,9 +47,11 @@ class Introspection:
         policy: which tokens are asked about. `opaque`: those that are no JWTs. `always`: JWTs too, once their signature
             and claims are found good, so that revoked ones are refused. `only`: all tokens, and no keys are fetched.
         signed_response: ask for signed answers (RFC 9701), and take no other.
-        allow_missing_aud: this server never says for whom a token is. Whatever it issued for other APIs is then good
-            here too; and as a refresh token may be, an answer without `token_type` is refused (as with `ANY_AUDIENCE`),
-        allow_missing_token_type: unless the server never says that either.
+        allow_missing_aud: accept answers that do not say for whom a token is. Whatever the server issued for other APIs
+            is then good here too.
+        allow_missing_token_type: accept answers that do not say of which type a token is, which may be a refresh token.
+            None, the default: where they say for whom it is, and that is us; not with `allow_missing_aud` or
+            `ANY_AUDIENCE`. True: always. False: never.
         allow_missing_exp: accept tokens of which the server does not say when they expire; never cached.
         lifetime: seconds for which a good answer is remembered, no token beyond its `exp`; so long may a revoked token
             be accepted at most. 0: not at all.
@@ -58,7 +60,7 @@ class Introspection:
         in_flight: calls at a time; others wait for their turn.
         connect_timeout, total_timeout: seconds; bounds of one HTTP request.
         patience: seconds that a request waits for its answer before it gets 503.
-        max_bytes: size of an answer.
+        max_bytes: size of an answer, in bytes.
 
     Raises:
         ConfigurationError: the options contradict each other.

@@ -32,7 +32,8 @@ _SERVING = ("fresh", "stale", "unused")
 
 
 class TokenValidator:
-    """Validates access tokens: signature, `iss`, `aud`, `exp`, `nbf` and the rest, against each issuer's cached keys.
+    """Validates access tokens: signature, `iss`, `aud`, `exp`, `nbf` and the rest, against each issuer's cached keys; or
+    by asking the issuer, where it has `introspection`.
 
     Build one when the application starts and share it: between threads, event loops and adapters.
 
@@ -47,7 +48,7 @@ class TokenValidator:
         select: where several issuers have `introspection`: a plain function from the text of an opaque token to the URL
             of its issuer (or several, which are asked in turn). A token is shown to nobody else.
         token_cache: how many proven tokens to remember, so that a repeated one costs no signature check; None for none.
-        http_client: an `httpx.Client` or `httpx2.Client` to fetch keys with; yours to close.
+        http_client: an `httpx.Client` or `httpx2.Client` to fetch keys and ask issuers with; yours to close.
         clock: seconds since the epoch; for `exp`, `nbf` and `iat`.
         monotonic: seconds that never jump; for lifetimes of what was fetched.
 
@@ -55,7 +56,7 @@ class TokenValidator:
         ConfigurationError: an option is wrong, or contradicts another; the message has the remedy.
 
     Not checked: scopes (see `require_scopes` of the adapters), proof of possession (a token with `cnf` is refused),
-    revocation.
+    revocation, unless an issuer's `introspection` or a `Denylist` among the checks says it.
 
     >>> validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
     >>> validator.realm
@@ -107,7 +108,8 @@ class TokenValidator:
     def validate(self, token: str | bytes) -> AccessToken:
         """Validate a token, as it stands after `Bearer `.
 
-        Waits only where a key has to be fetched: for one request at a time per issuer, a few seconds at most.
+        Waits only where something has to be fetched, a few seconds at most: keys, for one request at a time per issuer,
+        or what the issuer says of this token.
 
         Args:
             token: the compact token.
@@ -118,7 +120,8 @@ class TokenValidator:
         Raises:
             InvalidToken: the token was judged and refused; answer 401.
             AccessDenied: a check refused it (or what else a check raised); answer with its `status` and `headers`.
-            Unavailable: it could not be judged, as keys are out of reach; answer 503, never 401.
+            Unavailable: it could not be judged, as the issuer is out of reach; answer 503, never 401.
+            ConfigurationError: a check returned something, or `select` or `allowed` did not do as they have to.
             TypeError: `token` is neither str nor bytes.
 
         >>> validator = TokenValidator("https://as.example.com", audience="https://api.example.com")
@@ -143,7 +146,7 @@ class TokenValidator:
         return outcome
 
     async def validate_async(self, token: str | bytes) -> AccessToken:
-        """`validate`, for asyncio and trio: the same core, caches and errors. It awaits only where a key is fetched."""
+        """`validate`, for asyncio and trio: the same core, caches and errors. It awaits only what is fetched."""
         try:
             began = self._monotonic()
             outcome = self._core.decide(token, self._clock(), began)
