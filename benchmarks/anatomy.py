@@ -12,7 +12,7 @@ from tokenguard import Issuer
 from tokenguard._base64url import base64url_decode
 from tokenguard._claims import ClaimRules, read_claims
 from tokenguard._json import json_object
-from tokenguard._jwk import parse_jwk
+from tokenguard._keys.jwk import parse_jwk
 from tokenguard.testing import LocalIssuer
 
 from .measuring import Row, Section, Timed, interleave

@@ -9,8 +9,8 @@ from typing import Any
 
 from tokenguard import Issuer
 from tokenguard._fetch import Answer, Fetch, Request
-from tokenguard._jwk import Key
-from tokenguard._remote_keys import RemoteKeys
+from tokenguard._keys.jwk import Key
+from tokenguard._keys.remote import RemoteKeys
 from tokenguard.events import Event
 
 Reply = Answer | int | str | bytes | Mapping[str, Any]

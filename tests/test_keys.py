@@ -11,8 +11,8 @@ import pytest
 from tests.forge import ED, ISSUER, P256, P384, P521, RSA, RSA_PSS, SIGNERS, WEAK_RSA, b64, public_jwk
 from tokenguard import InvalidToken, Issuer, KeyPolicy, Reason
 from tokenguard._algorithms import ALGORITHMS
-from tokenguard._jwk import parse_jwk
-from tokenguard._jwks import KeySet
+from tokenguard._keys.jwk import parse_jwk
+from tokenguard._keys.jwks import KeySet
 
 ALL = Issuer(ISSUER, jwks={"keys": []}, algorithms=tuple(ALGORITHMS))
 OWNERS: dict[str, Any] = {

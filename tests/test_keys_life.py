@@ -10,8 +10,8 @@ from tests.forge import ISSUER, P256, RSA, RSA_PSS, public_jwk
 from tests.steps import World
 from tokenguard import InvalidToken, Issuer, KeyPolicy, Reason, Unavailable
 from tokenguard._fetch import Answer, Fetch
-from tokenguard._jwk import Key
-from tokenguard._remote_keys import RemoteKeys
+from tokenguard._keys.jwk import Key
+from tokenguard._keys.remote import RemoteKeys
 from tokenguard.events import KeySkipped, KeysRefreshed, KidRefused, RefreshFailed, ServingStale
 
 URL = "https://keys.example.com/jwks"

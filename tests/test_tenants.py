@@ -25,7 +25,7 @@ from tokenguard import (
     profiles,
 )
 from tokenguard._fetch import Fetch
-from tokenguard._remote_keys import RemoteKeys
+from tokenguard._keys.remote import RemoteKeys
 from tokenguard.profiles import Profile
 
 HOSTS = "https://{tenant}.example.com"

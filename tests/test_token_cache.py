@@ -21,7 +21,7 @@ from tokenguard import (
     Unavailable,
 )
 from tokenguard._cache import Generations
-from tokenguard._jwk import Key
+from tokenguard._keys.jwk import Key
 from tokenguard.testing import LocalIssuer
 from tokenguard.token import Claims
 

@@ -88,7 +88,7 @@ def _eddsa(key: Ed25519PublicKey) -> Verify:
     return verify
 
 
-# Any: each takes the type of key that `_jwk` pairs it with.
+# Any: each takes the type of key that `_keys.jwk` pairs it with.
 ALGORITHMS: Final[Mapping[str, Callable[[Any], Verify]]] = {
     "RS256": _pkcs1(SHA256()),
     "RS384": _pkcs1(SHA384()),

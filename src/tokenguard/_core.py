@@ -15,11 +15,11 @@ from hashlib import sha256
 from ._cache import Generations
 from ._claims import read_claims, untimely, validity
 from ._fetch import Fetch, Miss
-from ._introspector import Introspector, Standing
-from ._jwk import Key
+from ._introspection.introspector import Introspector, Standing
+from ._introspection.opaque import OpaqueTokens, Select
 from ._jws import Header, parse_jws, read_payload, token_bytes
-from ._keys import Keys
-from ._opaque import OpaqueTokens, Select
+from ._keys.jwk import Key
+from ._keys.lookup import Keys
 from ._text import for_log
 from ._trust import Trust, Trusted
 from .config import Issuer, TokenCache

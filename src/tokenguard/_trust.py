@@ -12,11 +12,11 @@ from typing import Any
 
 from ._claims import ClaimRules
 from ._fetch import Fetch
-from ._introspector import Introspector
-from ._jwk import Key
-from ._jwks import KeyIndex, KeySet
-from ._keys import Keys, NoKeys, StaticKeys
-from ._remote_keys import RemoteKeys
+from ._introspection.introspector import Introspector
+from ._keys.jwk import Key
+from ._keys.jwks import KeyIndex, KeySet
+from ._keys.lookup import Keys, StaticKeys
+from ._keys.remote import RemoteKeys
 from .config import AnyAudience, Issuer, audiences
 from .errors import ConfigurationError, InvalidToken, Reason
 from .events import Event, KeySkipped
@@ -122,7 +122,7 @@ class Trust:
 
     def _keys(self, issuer: Issuer) -> Keys:
         if not issuer.has_keys:
-            return NoKeys()
+            return StaticKeys(None)
         if issuer.jwks is None:
             return self.remote_keys(issuer)
         keys = _key_set(issuer, issuer.jwks)

@@ -22,7 +22,7 @@ from typing import Any, Final, TypedDict, Unpack
 
 from . import _settings_forms as forms
 from ._core import Check
-from ._opaque import Select
+from ._introspection.opaque import Select
 from ._settings_forms import Form
 from ._transport import HttpClient
 from .config import Issuer

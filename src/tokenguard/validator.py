@@ -15,7 +15,7 @@ from typing import Any, Never, Self
 from ._core import Check, Core
 from ._fetch import Fetch, Miss
 from ._flight import Flights
-from ._opaque import Select
+from ._introspection.opaque import Select
 from ._report import Reporter
 from ._transport import HttpClient, Transport
 from ._trust import Trusted
@@ -32,10 +32,10 @@ _SERVING = ("fresh", "stale", "unused")
 
 
 class TokenValidator:
-    """Validates access tokens: signature, `iss`, `aud`, `exp`, `nbf` and the rest, against each issuer's cached keys; or
-    by asking the issuer, where it has `introspection`.
+    """Validates access tokens: signature, `iss`, `aud`, `exp`, `nbf` and the rest, against each issuer's cached keys.
 
-    Build one when the application starts and share it: between threads, event loops and adapters.
+    Where an issuer has `introspection`, it is asked as well, or instead. Build one when the application starts, and
+    share it: between threads, event loops and adapters.
 
     Args:
         issuers: whom to trust, each by URL or as an `Issuer` with options of its own; or as `TenantIssuers`.

@@ -26,8 +26,8 @@ from tokenguard import (
 )
 from tokenguard._core import Check, Core
 from tokenguard._fetch import Answer, Fetch, Miss, Request
-from tokenguard._introspector import Introspector
-from tokenguard._opaque import Select
+from tokenguard._introspection.introspector import Introspector
+from tokenguard._introspection.opaque import Select
 from tokenguard.events import Event
 
 ENDPOINT = "https://as.example.com/introspect"

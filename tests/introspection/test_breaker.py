@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tokenguard._breaker import Breaker
+from tokenguard._introspection.breaker import Breaker
 
 
 class Chance:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.forge import DROP, ED, ISSUER, NOW, P256, P384, P521, RSA, WEAK_RSA
 from tests.introspection.stage import ENDPOINT, OPAQUE, SECRET, Scene, active, asked, form, issuer
 from tokenguard import ConfigurationError, Introspection
-from tokenguard._client_auth import client_auth
+from tokenguard._introspection.client_auth import client_auth
 
 ODD = "a:b c%d+e&f=g\u00fc\u20ac\U0001f511/?#~*'"
 

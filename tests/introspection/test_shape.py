@@ -26,8 +26,8 @@ from tests.introspection.stage import (
     issuer,
 )
 from tokenguard import InvalidToken, Reason
+from tokenguard._introspection.opaque import is_jwt
 from tokenguard._jws import MAX_TOKEN_BYTES, parse_jws
-from tokenguard._opaque import is_jwt
 
 HEAD = b64(as_bytes({"alg": "RS256", "kid": "rs"}))
 

@@ -12,7 +12,7 @@ from tests.introspection.stage import ENDPOINT, INACTIVE, JWT, OPAQUE, OTHER, Sc
 from tests.steps import Reply
 from tokenguard import AccessToken, Issuer, Reason, Unavailable
 from tokenguard._fetch import Answer
-from tokenguard._introspection_endpoint import FAILURES
+from tokenguard._introspection.endpoint import FAILURES
 from tokenguard.events import IntrospectionFailed, IntrospectionRecovered
 
 OPENS, LEAVES = True, False

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.vectors.verifier import refusal
-from tokenguard._jwk import parse_jwk
+from tokenguard._keys.jwk import parse_jwk
 
 Load = Callable[[str], Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tests.vectors.verifier import refusal
-from tokenguard._jwk import parse_jwk
+from tokenguard._keys.jwk import parse_jwk
 
 Load = Callable[[str], Any]
 

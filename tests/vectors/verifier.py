@@ -10,8 +10,8 @@ from typing import Any
 
 from tokenguard import InvalidToken, Issuer, Reason
 from tokenguard._algorithms import ALGORITHMS
-from tokenguard._jwks import KeySet
 from tokenguard._jws import parse_jws, token_bytes
+from tokenguard._keys.jwks import KeySet
 
 
 def refusal(keys: list[dict[str, Any]], token: str) -> str | None:

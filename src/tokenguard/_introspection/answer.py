@@ -9,13 +9,13 @@ import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ._claims import ClaimRules, read_claims
-from ._fetch import Answer
-from ._freshness import retry_after
-from ._json import json_object
-from .errors import InvalidToken, Reason
-from .introspection import Introspection
-from .token import AccessToken
+from .._claims import ClaimRules, read_claims
+from .._fetch import Answer
+from .._freshness import retry_after
+from .._json import json_object
+from ..errors import InvalidToken, Reason
+from ..introspection import Introspection
+from ..token import AccessToken
 
 JSON = "application/json"
 SIGNED = "application/token-introspection+jwt"

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
-from ._algorithms import ALGORITHMS, PublicKey
-from ._base64url import base64url_decode
-from ._text import for_log
+from .._algorithms import ALGORITHMS, PublicKey
+from .._base64url import base64url_decode
+from .._text import for_log
 
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _ED25519 = frozenset({"EdDSA", "Ed25519"})

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from .errors import ConfigurationError
-from .introspection import Introspection
+from ..errors import ConfigurationError
+from ..introspection import Introspection
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = 60  # seconds

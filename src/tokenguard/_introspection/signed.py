@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._claims import ClaimRules
-from ._fetch import Fetch
-from ._jws import Header, parse_jws, read_payload
-from ._keys import Keys
-from ._numbers import is_number
-from .errors import InvalidToken
-from .introspection import Introspection
+from .._claims import ClaimRules
+from .._fetch import Fetch
+from .._jws import Header, parse_jws, read_payload
+from .._keys.lookup import Keys
+from .._numbers import is_number
+from ..errors import InvalidToken
+from ..introspection import Introspection
 
 SIGNED_TYPE = "token-introspection+jwt"
 MAX_AGE = 60  # seconds since an answer was made: ours was asked for a moment ago

@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
-from ._base64url import base64url_decode
-from ._fetch import Miss
-from ._introspector import Introspector, Standing
-from ._json import json_object
-from ._text import for_log
-from ._trust import Trust
-from .config import Issuer
-from .errors import ConfigurationError, InvalidToken, Reason, Unavailable
+from .._base64url import base64url_decode
+from .._fetch import Miss
+from .._json import json_object
+from .._text import for_log
+from .._trust import Trust
+from ..config import Issuer
+from ..errors import ConfigurationError, InvalidToken, Reason, Unavailable
+from .introspector import Introspector, Standing
 
 Select = Callable[[str], "str | Issuer | Iterable[str | Issuer]"]
 

@@ -1,4 +1,4 @@
-"""Where the core finds an issuer's key; here, in the configuration, or nowhere. `_remote_keys` is the other place."""
+"""Where the core finds an issuer's key; here, in the configuration, or nowhere. `remote` has the other place."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from ._fetch import Fetch
-from ._jwk import Key
-from ._jwks import KeyIndex, KeySet
-from ._text import for_log
-from .errors import InvalidToken, Reason
+from .._fetch import Fetch
+from .._text import for_log
+from ..errors import InvalidToken, Reason
+from .jwk import Key
+from .jwks import KeyIndex, KeySet
 
 
 class Keys(Protocol):
@@ -51,18 +51,18 @@ class Keys(Protocol):
 
 
 class StaticKeys:
-    """A key set from the configuration."""
+    """A key set from the configuration; None of an issuer that is asked about every token."""
 
-    def __init__(self, keys: KeySet) -> None:
+    def __init__(self, keys: KeySet | None) -> None:
         self.attend_at = math.inf
-        self.at_hand = keys.index
+        self.at_hand: KeyIndex = {} if keys is None else keys.index
         self._keys = keys
 
     def attend(self, tick: float) -> bool:
         return True
 
     def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
-        key = self._keys.find(kid, alg)
+        key = None if self._keys is None else self._keys.find(kid, alg)
         if key is None:
             raise unknown_key(kid, alg)
         return key
@@ -75,38 +75,12 @@ class StaticKeys:
 
     def health(self, tick: float) -> dict[str, Any]:
         return {
-            "state": "fresh",
-            "key_ids": list(names(self._keys.keys)),
+            "state": "unused" if self._keys is None else "fresh",
+            "key_ids": [] if self._keys is None else list(names(self._keys.keys)),
             "age": None,
             "next_refresh": None,
             "last_error": None,
         }
-
-    def after_fork(self) -> None:
-        """Nothing was under way."""
-
-
-class NoKeys:
-    """Of an issuer that is asked about every token."""
-
-    def __init__(self) -> None:
-        self.attend_at = math.inf
-        self.at_hand: KeyIndex = {}
-
-    def attend(self, tick: float) -> bool:
-        return True
-
-    def find(self, kid: str | None, alg: str, tick: float, *, attempt: int) -> Key | Fetch:
-        raise unknown_key(kid, alg)
-
-    def doubt(self, tick: float) -> Fetch | None:
-        return None
-
-    def load(self, tick: float) -> Fetch | None:
-        return None
-
-    def health(self, tick: float) -> dict[str, Any]:
-        return {"state": "unused", "key_ids": [], "age": None, "next_refresh": None, "last_error": None}
 
     def after_fork(self) -> None:
         """Nothing was under way."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ._jwk import Key, parse_jwk
-from ._text import for_log
-from .config import Issuer
-from .errors import InvalidToken, Reason
+from .._text import for_log
+from ..config import Issuer
+from ..errors import InvalidToken, Reason
+from .jwk import Key, parse_jwk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Generator
 from typing import Any
 from urllib.parse import urlencode
 
-from ._breaker import Breaker
-from ._client_auth import client_auth
-from ._discovery import Discovery
-from ._fetch import Answer, Fetch, FetchFailed, Queue, Request
-from ._introspection_answer import JSON, SIGNED, Trouble, trouble_of
-from .config import Issuer
-from .errors import Reason, Unavailable
-from .events import Event, IntrospectionFailed, IntrospectionRecovered
-from .introspection import Introspection
+from .._discovery import Discovery
+from .._fetch import Answer, Fetch, FetchFailed, Queue, Request
+from ..config import Issuer
+from ..errors import Reason, Unavailable
+from ..events import Event, IntrospectionFailed, IntrospectionRecovered
+from ..introspection import Introspection
+from .answer import JSON, SIGNED, Trouble, trouble_of
+from .breaker import Breaker
+from .client_auth import client_auth
 
 FAILURES = 5  # in a row, until the endpoint is left alone
 PAUSE_FIRST, PAUSE_MOST = 1.0, 30.0  # seconds

@@ -12,18 +12,18 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ._cache import Generations
-from ._claims import ClaimRules, untimely, validity
-from ._fetch import Answer, Fetch, Miss, Request
-from ._introspection_answer import Trouble, answer_rules, is_unsupported, lenient_rules, read_active, trouble_of
-from ._introspection_endpoint import Endpoint
-from ._introspection_signed import SignedAnswers
-from ._json import json_object
-from ._keys import Keys
-from .errors import InvalidToken, Reason, Unavailable
-from .events import Event
-from .introspection import Introspection
-from .token import AccessToken
+from .._cache import Generations
+from .._claims import ClaimRules, untimely, validity
+from .._fetch import Answer, Fetch, Miss, Request
+from .._json import json_object
+from .._keys.lookup import Keys
+from ..errors import InvalidToken, Reason, Unavailable
+from ..events import Event
+from ..introspection import Introspection
+from ..token import AccessToken
+from .answer import Trouble, answer_rules, is_unsupported, lenient_rules, read_active, trouble_of
+from .endpoint import Endpoint
+from .signed import SignedAnswers
 
 ANSWER_BYTES = 16 * 1024 * 1024  # of all remembered answers
 

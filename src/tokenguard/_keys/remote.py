@@ -21,16 +21,16 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
-from ._discovery import Discovery
-from ._fetch import Answer, Fetch, FetchFailed, Request, get_json, shortened
-from ._freshness import kept, lifetime, revalidation
-from ._jwk import Key
-from ._jwks import KeyIndex, KeySet
-from ._keys import names, unknown_key
-from ._text import for_log
-from .config import Issuer
-from .errors import Reason, Unavailable
-from .events import DiscoveryFailed, Event, KeySkipped, KeysRefreshed, KidRefused, RefreshFailed, ServingStale
+from .._discovery import Discovery
+from .._fetch import Answer, Fetch, FetchFailed, Request, get_json, shortened
+from .._freshness import kept, lifetime, revalidation
+from .._text import for_log
+from ..config import Issuer
+from ..errors import Reason, Unavailable
+from ..events import DiscoveryFailed, Event, KeySkipped, KeysRefreshed, KidRefused, RefreshFailed, ServingStale
+from .jwk import Key
+from .jwks import KeyIndex, KeySet
+from .lookup import names, unknown_key
 
 
 class _Cause(Enum):
