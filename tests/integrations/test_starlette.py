@@ -565,6 +565,46 @@ def test_a_refusal_that_a_handler_raises_is_the_answer(
         assert len(refused) == (0 if make is MissingToken else 1)  # what comes without a token is logged at DEBUG
 
 
+def test_a_guarded_endpoint_answers_by_itself_in_an_app_that_is_wrapped_from_outside() -> None:
+    class Methods(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            raise AccessDenied
+
+        def post(self, request: Request) -> Response:
+            raise Unavailable(retry_after=9)
+
+    async def function(request: Request) -> Response:
+        raise AccessDenied
+
+    routes = [
+        StarletteRoute("/class", require_token(Methods)),
+        StarletteRoute("/twice", require_scopes("read:users")(require_token(Methods))),
+        StarletteRoute("/function", require_token(function)),
+    ]
+    client = TestClient(TokenGuardMiddleware(Starlette(routes=routes), make_validator()))
+    for path in ("/function", "/class", "/twice"):
+        found = client.get(path, headers=with_token())
+        assert (found.status_code, found.json()["error"]) == (403, "insufficient_scope")
+    found = client.post("/class", headers=with_token())
+    assert (found.status_code, found.headers["retry-after"]) == (503, "9")
+
+
+def test_a_class_endpoint_that_refuses_after_its_response_began_does_not_answer_twice(run: Run) -> None:
+    async def refuse() -> None:
+        raise AccessDenied
+
+    @require_token
+    class Late(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("ok", background=BackgroundTask(refuse))
+
+    app = Starlette(routes=[StarletteRoute("/", Late)], middleware=[guard()])
+    sent: list[asgi.Message] = []
+    with pytest.raises(AccessDenied):
+        run(conftest.drive, app, http_scope("/", bearer(GOOD)), (), sent)
+    assert conftest.response(sent).body == b"ok"
+
+
 def test_other_exceptions_of_a_handler_are_starlettes_business() -> None:
     @require_token
     async def teapot(request: Request) -> Response:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar, cast
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import Message
 
 from ...errors import ConfigurationError, RequestRefused
 from ...requirements import Requirement
@@ -47,13 +48,22 @@ def _guard_class(endpoint: type[Any], requirement: Requirement) -> type[Any]:
     """
 
     def ask_first(self: Any) -> Generator[Any, None, None]:
+        send, begun = self.send, False
+
+        def send_and_note(message: Message) -> Awaitable[None]:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            return cast(Awaitable[None], send(message))
+
+        self.send = send_and_note
         try:
             admit(self.scope.get(VERDICT_KEY), requirement)
-        except RequestRefused as refused:
-            response = respond(refused, HTTPConnection(self.scope))
-            yield from response(self.scope, self.receive, self.send).__await__()
-        else:
             yield from endpoint.__await__(self)
+        except RequestRefused as refused:
+            if begun:
+                raise
+            response = respond(refused, HTTPConnection(self.scope))
+            yield from response(self.scope, self.receive, send).__await__()
 
     names = {name: getattr(endpoint, name) for name in ("__module__", "__qualname__", "__doc__")}
     return type(endpoint.__name__, (endpoint,), {**names, "__await__": ask_first})
