@@ -15,6 +15,7 @@ from starlette.types import Message
 from ...errors import ConfigurationError, RequestRefused
 from ...requirements import Requirement
 from .._common import VERDICT_KEY, admit, answer, name_and_log
+from ._order import guarded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,9 +26,13 @@ def guard(endpoint: F, requirement: Requirement) -> F:
     Raises:
         ConfigurationError: it is no endpoint that could be guarded.
     """
+    asking: Callable[..., Any]
     if isinstance(endpoint, type) and issubclass(endpoint, HTTPEndpoint | WebSocketEndpoint):
-        return cast(F, _guard_class(endpoint, requirement))
-    return cast(F, _guard_function(endpoint, requirement))
+        asking = _guard_class(endpoint, requirement)
+    else:
+        asking = _guard_function(endpoint, requirement)
+    guarded.add(endpoint)
+    return cast(F, asking)
 
 
 def respond(refused: RequestRefused, connection: HTTPConnection) -> Response:
@@ -74,7 +79,7 @@ def _guard_function(endpoint: Callable[..., Any], requirement: Requirement) -> C
     if inspect.iscoroutinefunction(endpoint):
 
         @functools.wraps(endpoint)
-        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+        async def asking_async(*args: Any, **kwargs: Any) -> Any:
             request = request_of(args, kwargs)
             try:
                 admit(request.scope.get(VERDICT_KEY), requirement)
@@ -82,10 +87,10 @@ def _guard_function(endpoint: Callable[..., Any], requirement: Requirement) -> C
             except RequestRefused as refused:
                 return respond(refused, request)
 
-        return guarded_async
+        return asking_async
 
     @functools.wraps(endpoint)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
+    def asking(*args: Any, **kwargs: Any) -> Any:
         request = request_of(args, kwargs)
         try:
             admit(request.scope.get(VERDICT_KEY), requirement)
@@ -93,7 +98,7 @@ def _guard_function(endpoint: Callable[..., Any], requirement: Requirement) -> C
         except RequestRefused as refused:
             return respond(refused, request)
 
-    return guarded
+    return asking
 
 
 _CONNECTIONS = {"request", "websocket"}
