@@ -612,10 +612,20 @@ def test_a_refusal_takes_the_place_of_a_response_of_which_nothing_was_sent(
     assert [record.getMessage() for record in caplog.records] == ["refused with 403: access_denied"]
 
 
+def _in_what_it_returned_after_start(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [])
+    return _raises_at_its_first_chunk(AccessDenied())(environ, start_response)
+
+
 @pytest.mark.parametrize(
     ("app", "sent"),
-    [(_after_write, [b"one"]), (_after_a_chunk, [b"one"]), (_after_an_empty_chunk, [b""])],
-    ids=["write", "chunk", "empty chunk"],
+    [
+        (_after_write, [b"one"]),
+        (_after_a_chunk, [b"one"]),
+        (_after_an_empty_chunk, [b""]),
+        (_in_what_it_returned_after_start, []),
+    ],
+    ids=["write", "chunk", "empty chunk", "returned"],
 )
 def test_a_refusal_that_comes_when_the_response_is_under_way_propagates(app: WSGIApp, sent: list[bytes]) -> None:
     # The server closes the connection, or answers 500 where nothing has gone out yet.

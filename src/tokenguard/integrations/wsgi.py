@@ -36,7 +36,8 @@ class TokenGuardMiddleware(Guard[WSGIApp, Environ]):
     """Lets a request through only with a valid access token in its `Authorization` header.
 
     The application finds the validated token in its environ, under `"tokenguard.token"`, or with `get_token`. A refusal
-    that it raises is the answer, until something of its body was sent.
+    that it raises is the answer until something of its body was sent, and where it is a generator, until its first
+    chunk. What it returns after it called `start_response` is handed on as it is: a refusal in there is the server's.
 
     Not checked: scopes; ask for those on the route.
     """
