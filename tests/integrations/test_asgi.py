@@ -214,6 +214,23 @@ def test_two_headers_of_which_none_is_a_bearer_token_are_none(run: Run) -> None:
     assert run(request, guarded(), http_scope(headers=headers)).status == 401
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([b"Bearer a", b"Bearer b"], "2 Authorization headers"),
+        ([b"Basic a", b"Basic b", b"bearer c"], "3 Authorization headers"),
+        ([b"Bearer a", b"Basic b"], "2 Authorization headers"),
+        ([b"Bearer a, Bearer b"], "Bearer stands behind a comma: fields joined by a server?"),
+    ],
+)
+def test_the_log_says_whether_headers_are_several_or_were_joined(
+    values: list[bytes], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = [(b"authorization", value) for value in values]
+    assert run_asyncio(request, guarded(), http_scope(headers=headers)).status == 400
+    assert [record.getMessage() for record in caplog.records] == [f"refused with 400: repeated_authorization: {said}"]
+
+
 def test_header_names_match_in_any_case_even_if_a_server_did_not_lower_them(run: Run) -> None:
     scope = http_scope()
     scope["headers"] = [(b"Authorization", f"Bearer {GOOD}".encode())]
