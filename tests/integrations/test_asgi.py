@@ -57,7 +57,7 @@ from tokenguard import (
     TokenValidator,
     Unavailable,
 )
-from tokenguard.integrations._common import VERDICT_KEY, Verdict
+from tokenguard.integrations._verdict import VERDICT_KEY, Verdict
 from tokenguard.integrations.asgi import ASGIApp, Message, Receive, Scope, Send, TokenGuardMiddleware
 
 BARE = 'Bearer realm="https://api.example.com"'

@@ -58,7 +58,7 @@ from tokenguard import (
     Unavailable,
 )
 from tokenguard.integrations import asgi
-from tokenguard.integrations._common import Verdict
+from tokenguard.integrations._verdict import Verdict
 from tokenguard.integrations.starlette import (
     TokenGuardMiddleware,
     TokenUser,

@@ -45,7 +45,7 @@ from tokenguard import (
     TokenValidator,
     Unavailable,
 )
-from tokenguard.integrations._common import VERDICT_KEY, Verdict
+from tokenguard.integrations._verdict import VERDICT_KEY, Verdict
 from tokenguard.integrations.wsgi import Environ, StartResponse, TokenGuardMiddleware, WSGIApp, get_token
 from tokenguard.testing import Fault, LocalIssuer
 

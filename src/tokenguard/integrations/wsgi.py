@@ -17,10 +17,11 @@ from urllib.parse import unquote_to_bytes
 from ..errors import RequestRefused
 from ..requirements import ANY_TOKEN
 from ..token import AccessToken
+from ._answers import answer
 from ._authorization import credentials
-from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, admit, answer, bind, name_and_log
 from ._guard import Guard
 from ._public_paths import PublicPaths
+from ._verdict import TOKEN_KEY, VERDICT_KEY, Verdict, admit, bind, name_and_log
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]

@@ -97,9 +97,9 @@ WRONG: tuple[tuple[Any, str], ...] = (
     ({"VALIDATOR": "project_auth.nothing"}, r"project_auth.nothing', which cannot be imported: .*nothing"),
     ({"VALIDATOR": "no_such_project.validator"}, "which cannot be imported: No module named"),
     ({"VALIDATOR": "validator"}, "which cannot be imported: "),
-    ({"VALIDATOR": "project_auth.number"}, r"TOKENGUARD\['VALIDATOR'\] is of type int: name a TokenValidator"),
-    ({"VALIDATOR": "project_auth.TokenValidator"}, "is the class TokenValidator: name a TokenValidator"),
-    ({"VALIDATOR": None}, "is of type NoneType: name a TokenValidator"),
+    ({"VALIDATOR": "project_auth.number"}, r"TOKENGUARD\['VALIDATOR'\] is of type int: pass a TokenValidator"),
+    ({"VALIDATOR": "project_auth.TokenValidator"}, "is the class TokenValidator: pass a TokenValidator"),
+    ({"VALIDATOR": None}, "is of type NoneType: pass a TokenValidator"),
     (
         {**GOOD, "USER": "project_auth.number"},
         r"TOKENGUARD\['USER'\] is of type int: name a function from an AccessToken",

@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 from ...errors import ConfigurationError
 from ...settings import NAMES, no_setting, validator_from
 from ...validator import TokenValidator
+from .._guard import check_validator, kind
 
 OURS = ("VALIDATOR", "REQUIRED", "USER", "ISSUER_OF")
 """The keys that are read here. All others say what `VALIDATOR` does not: `tokenguard.settings` reads them."""
@@ -70,8 +71,7 @@ def _validator(said: Mapping[str, Any]) -> TokenValidator:
             f"TOKENGUARD['VALIDATOR'] has these of its own: {', '.join(also)}; keep them here, or keep VALIDATOR"
         )
     validator: TokenValidator = _load("VALIDATOR", said["VALIDATOR"])
-    if isinstance(validator, type) or not hasattr(validator, "validate_async"):
-        raise ConfigurationError(f"TOKENGUARD['VALIDATOR'] is {_kind(validator)}: name a TokenValidator")
+    check_validator(validator, "TOKENGUARD['VALIDATOR']")
     return validator
 
 
@@ -86,7 +86,7 @@ def _function(said: Mapping[str, Any], key: str, what: str) -> Any:
     named = said.get(key)
     function = None if named is None else _load(key, named)
     if function is not None and (not callable(function) or isinstance(function, type)):
-        raise ConfigurationError(f"TOKENGUARD[{key!r}] is {_kind(function)}: name {what}")
+        raise ConfigurationError(f"TOKENGUARD[{key!r}] is {kind(function)}: name {what}")
     return function
 
 
@@ -97,11 +97,6 @@ def _load(key: str, said: object) -> Any:
         return import_string(said)
     except ImportError as error:
         raise ConfigurationError(f"TOKENGUARD[{key!r}] is {said!r}, which cannot be imported: {error}") from error
-
-
-def _kind(value: object) -> str:
-    """What a thing is; it may hold secrets."""
-    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
 
 def _forget(*, setting: str, **_: object) -> None:

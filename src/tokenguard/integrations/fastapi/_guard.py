@@ -16,7 +16,7 @@ from ...requirements import ANY_TOKEN, Requirement, require
 from ...token import AccessToken
 from ...validator import TokenValidator
 from .. import asgi
-from .._common import VERDICT_KEY, admit, require_verdict
+from .._verdict import VERDICT_KEY, admit, require_verdict
 from ..starlette import TokenGuardMiddleware
 from ._handlers import answer_refusals
 from ._openapi import describe, scheme

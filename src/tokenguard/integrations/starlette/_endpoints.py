@@ -14,7 +14,8 @@ from starlette.types import Message
 
 from ...errors import ConfigurationError, RequestRefused
 from ...requirements import Requirement
-from .._common import VERDICT_KEY, admit, answer, name_and_log
+from .._answers import answer
+from .._verdict import VERDICT_KEY, admit, name_and_log
 from ._order import guarded
 
 F = TypeVar("F", bound=Callable[..., Any])
