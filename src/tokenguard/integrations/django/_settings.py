@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django import conf  # whose `settings` nobody may look at before they are there, doctest neither
+from django.apps import apps
 from django.core.signals import setting_changed
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
@@ -17,6 +19,9 @@ from ...errors import ConfigurationError
 from ...settings import NAMES, no_setting, validator_from
 from ...validator import TokenValidator
 from .._guard import check_validator, kind
+
+_APP: Final = "tokenguard.integrations.django"
+_log = logging.getLogger("tokenguard")
 
 OURS = ("VALIDATOR", "REQUIRED", "USER", "ISSUER_OF")
 """The keys that are read here. All others say what `VALIDATOR` does not: `tokenguard.settings` reads them."""
@@ -57,6 +62,8 @@ def configuration() -> Configuration:
     issuer_of = _function(said, "ISSUER_OF", "a function from a request to the URL of an issuer")
     if iscoroutinefunction(issuer_of):
         raise ConfigurationError("TOKENGUARD['ISSUER_OF'] is async: name a plain function")
+    if apps.ready and not apps.is_installed(_APP):
+        _log.warning("%r is not in INSTALLED_APPS: manage.py check looks neither at TOKENGUARD nor at MIDDLEWARE", _APP)
     return Configuration(
         validator=_validator(said), required=required, issuer_of=issuer_of, user=user, user_async=user_async
     )
