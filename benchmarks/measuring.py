@@ -27,6 +27,10 @@ class Row:
     def median(self) -> float:
         return statistics.median(self.samples)
 
+    def over(self, other: Row) -> tuple[float, ...]:
+        """Round by round, against another contestant in the same round."""
+        return tuple(mine / its for mine, its in zip(self.samples, other.samples, strict=True))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
@@ -52,8 +56,7 @@ class Section:
 
     def ratios(self, row: Row) -> tuple[float, ...]:
         """Round by round, against the baseline of the same round."""
-        base = next(other for other in self.rows if other.name == self.baseline)
-        return tuple(mine / its for mine, its in zip(row.samples, base.samples, strict=True))
+        return row.over(next(other for other in self.rows if other.name == self.baseline))
 
 
 class Timed(NamedTuple):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle
+from time import perf_counter
 from typing import Any
 
 from tokenguard import Issuer, TokenValidator
@@ -20,8 +21,8 @@ UNCACHED = "tokenguard validate, token_cache=None"
 PASSES = 10  # over what costs a microsecond or two each: a clock is too coarse for less
 
 
-def validate(keys: LocalIssuer, known: str) -> SyncWay:
-    return SyncWay("tokenguard validate", lambda: _validator(keys, known).validate, remembers=True)
+def validate(keys: LocalIssuer, known: str, clock: Callable[[], float] = perf_counter) -> SyncWay:
+    return SyncWay("tokenguard validate", lambda: _validator(keys, known).validate, remembers=True, clock=clock)
 
 
 def validate_async(keys: LocalIssuer, known: str, runner: asyncio.Runner) -> AsyncWay:

@@ -6,7 +6,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -177,13 +176,13 @@ def test_a_ratio_within_its_limit_is_fine_and_one_above_is_too_slow() -> None:
 
 
 def test_some_disturbed_rounds_make_nothing_too_slow() -> None:
-    rows = _rows(**{BASELINE: [10] * 8}, disturbed=[14, 90, 14, 15, 80, 70, 60, 14])
+    rows = _rows(**{BASELINE: [10] * 7}, disturbed=[14, 90, 14, 15, 80, 70, 14])
     (finding,) = judge(rows, [Limit(name="disturbed", most=1.5)])
     assert not finding.too_slow
 
 
 def test_a_disturbed_baseline_hides_nothing() -> None:
-    rows = _rows(**{BASELINE: [10, 10, 10, 10, 10, 10, 90]}, slow=[16] * 7)
+    rows = _rows(**{BASELINE: [10, 80, 10, 70, 10, 10, 90]}, slow=[16] * 7)  # a low quartile would say 0.2
     (finding,) = judge(rows, [Limit(name="slow", most=1.5)])
     assert finding.too_slow
 
@@ -213,7 +212,6 @@ def test_a_slow_hot_path_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> Non
         return decide(self, token, now, tick)
 
     monkeypatch.setattr(Core, "decide", slow)
-    monkeypatch.setattr(peers, "perf_counter", time.process_time)  # however busy this machine is
     findings = judge(regression.measure(rounds=5, size=10))
     assert [finding.limit.name for finding in findings if finding.too_slow] == [limit.name for limit in LIMITS]
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import statistics
-from base64 import urlsafe_b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter
-
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tokenguard import Issuer, TokenValidator
 from tokenguard.config import TokenCache
 from tokenguard.requirements import Requirement
 from tokenguard.testing import LocalIssuer
 
+from ..floors import sum_floor
 from ..measuring import Contestant, Row, Section, interleave
+from ..ours import in_turn
 from .elsewhere import IssuerElsewhere, issuer_elsewhere
 
 TOKENS = 1000
@@ -140,8 +134,7 @@ def _token_size(rounds: int) -> Section:
     contestants: dict[str, Contestant] = {}
     pairs: dict[str, str] = {}
     with LocalIssuer(algorithms=("RS256",)) as issuer:
-        key = load_pem_public_key(issuer.public_pem())
-        assert isinstance(key, RSAPublicKey)
+        bare = sum_floor(issuer, "RS256")
         for roles in ROLES:
             tokens = [issuer.mint(role_claims(roles), expires_in=DAY) for _ in range(100)]
             size = f"{roles} roles, {statistics.mean(map(len, tokens)) / 1000:.1f} KB"
@@ -149,13 +142,13 @@ def _token_size(rounds: int) -> Section:
             once = TokenValidator(trusted, audience=issuer.audience, token_cache=forgetful(len(tokens)))
             again = TokenValidator(trusted, audience=issuer.audience)
             floor = f"floor, {size}"
-            contestants[floor] = _floor(key, tokens)
+            contestants[floor] = in_turn(bare.run, tokens, len(tokens))
             contestants[f"first seen, {size}"] = validating(once, tokens)
             contestants[f"repeated, {size}"] = validating(again, tokens)
             pairs[f"first seen, {size}"] = floor
     rows = {row.name: row for row in interleave(contestants, rounds=rounds)}
     for name, floor in pairs.items():
-        rows[name] = replace(rows[name], note=f"{_ratio(rows, name, floor):.2f} times its floor")
+        rows[name] = replace(rows[name], note=f"{statistics.median(rows[name].over(rows[floor])):.2f} times its floor")
     return Section(
         key="scale-token-size",
         title="RS256 tokens by size; the floor is SHA-256 of the text + json.loads of the payload + verify",
@@ -168,32 +161,6 @@ def _token_size(rounds: int) -> Section:
 
 def role_claims(count: int) -> dict[str, list[str]]:
     return {"roles": [f"Department.Resource-{n}.ReadWrite" for n in range(count)]} if count else {}
-
-
-def _ratio(rows: Mapping[str, Row], name: str, floor: str) -> float:
-    return statistics.median(mine / its for mine, its in zip(rows[name].samples, rows[floor].samples, strict=True))
-
-
-def _floor(key: RSAPublicKey, tokens: Sequence[str]) -> Contestant:
-    parts = []
-    for token in tokens:
-        text = token.encode("ascii")
-        signed, _, signature = text.rpartition(b".")
-        parts.append((text, _decode(signed.split(b".")[1]), signed, _decode(signature)))
-    padding, digest = PKCS1v15(), SHA256()
-
-    def batch() -> int:
-        for text, payload, signed, signature in parts:
-            hashlib.sha256(text).digest()
-            json.loads(payload)
-            key.verify(signature, signed, padding, digest)
-        return len(parts)
-
-    return batch
-
-
-def _decode(segment: bytes) -> bytes:
-    return urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
 
 
 def _warm_up(rounds: int) -> Section:

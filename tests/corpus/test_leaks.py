@@ -12,7 +12,7 @@ from tests.corpus.case import Case, validator_for
 from tests.corpus.everything import ALL_CASES
 from tests.forge import AUDIENCE, DROP, ISSUER, RSA, SECRET, b64, claims, forge, header, public_jwk, validator
 from tokenguard import AccessDenied, AccessToken, InvalidToken, Issuer, Reason, RequestRefused, TokenValidator
-from tokenguard.integrations._common import answer
+from tokenguard.integrations._answers import answer
 
 WINDOW = 8
 

@@ -57,7 +57,7 @@ from tokenguard import (
     TokenValidator,
     Unavailable,
 )
-from tokenguard.integrations._common import VERDICT_KEY, Verdict
+from tokenguard.integrations._verdict import VERDICT_KEY, Verdict
 from tokenguard.integrations.asgi import ASGIApp, Message, Receive, Scope, Send, TokenGuardMiddleware
 
 BARE = 'Bearer realm="https://api.example.com"'
@@ -212,6 +212,23 @@ def test_two_headers_of_which_none_is_a_bearer_token_are_none(run: Run) -> None:
     # T03, T29: a WSGI server joins them, and Digest has commas of its own.
     headers = [(b"authorization", b"Basic a"), (b"authorization", b"Digest b")]
     assert run(request, guarded(), http_scope(headers=headers)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([b"Bearer a", b"Bearer b"], "2 Authorization headers"),
+        ([b"Basic a", b"Basic b", b"bearer c"], "3 Authorization headers"),
+        ([b"Bearer a", b"Basic b"], "2 Authorization headers"),
+        ([b"Bearer a, Bearer b"], "Bearer stands behind a comma: fields joined by a server?"),
+    ],
+)
+def test_the_log_says_whether_headers_are_several_or_were_joined(
+    values: list[bytes], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = [(b"authorization", value) for value in values]
+    assert run_asyncio(request, guarded(), http_scope(headers=headers)).status == 400
+    assert [record.getMessage() for record in caplog.records] == [f"refused with 400: repeated_authorization: {said}"]
 
 
 def test_header_names_match_in_any_case_even_if_a_server_did_not_lower_them(run: Run) -> None:

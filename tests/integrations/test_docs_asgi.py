@@ -130,10 +130,13 @@ def test_a_mounted_app_answers_its_own_exceptions(page: Page) -> None:
     async def endpoint(request: Any) -> Any:
         raise AccessDenied
 
+    async def another(request: Any) -> Any:
+        raise AccessDenied
+
     names = page.run(2)
     mounted = [
         Starlette(routes=[Route("/", endpoint)]),
-        Starlette(routes=[Route("/", names["require_token"](endpoint))]),
+        Starlette(routes=[Route("/", names["require_token"](another))]),
         Starlette(routes=[Route("/", endpoint)], middleware=names["app"].user_middleware),
     ]
     names["app"].router.routes[:] = [Mount(f"/{number}", app=app) for number, app in enumerate(mounted)]

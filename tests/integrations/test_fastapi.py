@@ -54,7 +54,7 @@ from tokenguard import (
 )
 from tokenguard.integrations import asgi
 from tokenguard.integrations.fastapi import TokenGuard
-from tokenguard.integrations.starlette import TokenGuardMiddleware, get_token
+from tokenguard.integrations.starlette import TokenGuardMiddleware, get_token, require_scopes, require_token
 
 BARE = 'Bearer realm="https://api.example.com"'
 TOO_LITTLE = (
@@ -507,6 +507,75 @@ def test_a_scope_that_is_none_fails_when_its_route_is_first_called_and_leaves_it
         for path, message in (("/typo", r"asks for \['read:user'\]: misspelt"), ("/two", "is no single scope")):
             with _raises_with(message):
                 client.get(path, headers=headers)
+
+
+def test_a_text_in_place_of_a_list_of_scopes_is_named_as_such() -> None:
+    guard = make_guard(scopes={"read": "See who is there"})
+    app = guarded_app(guard)
+    text: Any = "read"
+
+    @app.get("/", dependencies=[Security(guard, scopes=text)])
+    async def endpoint() -> str:
+        raise AssertionError
+
+    with _raises_with(r"asks for \['r', 'e', 'a', 'd'\]: .*one text in place of a list"):
+        TestClient(app).get("/", headers=with_token())
+
+
+def _register(app: FastAPI, by: str) -> tuple[str, Callable[[Endpoint], Endpoint]]:
+    """The path of a route, and what registers its endpoint."""
+    match by:
+        case "app":
+            return "/", app.get("/")
+        case "router":
+            inner, outer = APIRouter(), APIRouter()
+
+            def register(endpoint: Endpoint) -> Endpoint:
+                inner.get("/")(endpoint)
+                outer.include_router(inner)
+                app.include_router(outer, prefix="/in")
+                return endpoint
+
+            return "/in/", register
+        case _:
+            sub = FastAPI()
+            app.mount("/in", sub)
+            return "/in/", sub.get("/")
+
+
+@pytest.mark.parametrize("by", ["app", "router", "mount"])
+@pytest.mark.parametrize("plain", [False, True], ids=["guard", "middleware"])
+def test_starlettes_decorators_work_below_what_registers_and_above_it_are_an_error(by: str, plain: bool) -> None:
+    async def users(request: Request) -> str:
+        return "read"
+
+    decorate = require_scopes("read:users")
+    for above in (False, True):
+        app = FastAPI()
+        if plain:
+            app.add_middleware(TokenGuardMiddleware, validator=make_validator(), required=False)
+        else:
+            make_guard().install(app)
+        path, register = _register(app, by)
+        if above:
+            decorate(register(users))
+            with _raises_with(r"\.users is a route, and open: its decorator stands above @app\.get"):
+                TestClient(app).get(path)
+        else:
+            register(decorate(users))
+            assert answers(TestClient(app), GOOD, UNSCOPED, None, path=path) == [200, 403, 401]
+
+
+def test_a_websocket_whose_decorator_stands_above_is_an_error_too() -> None:
+    app = guarded_app(make_guard())
+
+    @require_token
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        raise AssertionError
+
+    with _raises_with(r"\.endpoint is a route, and open"):
+        TestClient(app).websocket_connect("/").__enter__()
 
 
 def test_alternatives_that_are_none_fail_when_they_are_named() -> None:

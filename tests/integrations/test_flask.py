@@ -68,7 +68,7 @@ from tokenguard import (
     Unavailable,
 )
 from tokenguard.integrations import wsgi
-from tokenguard.integrations._common import VERDICT_KEY, Verdict
+from tokenguard.integrations._verdict import VERDICT_KEY, Verdict
 from tokenguard.integrations.flask import (
     TokenGuard,
     current_token,

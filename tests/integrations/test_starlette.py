@@ -8,6 +8,7 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
+from unittest.mock import AsyncMock
 
 import anyio
 import anyio.from_thread
@@ -57,7 +58,7 @@ from tokenguard import (
     Unavailable,
 )
 from tokenguard.integrations import asgi
-from tokenguard.integrations._common import Verdict
+from tokenguard.integrations._verdict import Verdict
 from tokenguard.integrations.starlette import (
     TokenGuardMiddleware,
     TokenUser,
@@ -563,6 +564,46 @@ def test_a_refusal_that_a_handler_raises_is_the_answer(
         assert "secret" not in f"{found.headers} {found.text}"
         refused = [record for record in caplog.records if record.name == "tokenguard"]
         assert len(refused) == (0 if make is MissingToken else 1)  # what comes without a token is logged at DEBUG
+
+
+def test_a_guarded_endpoint_answers_by_itself_in_an_app_that_is_wrapped_from_outside() -> None:
+    class Methods(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            raise AccessDenied
+
+        def post(self, request: Request) -> Response:
+            raise Unavailable(retry_after=9)
+
+    async def function(request: Request) -> Response:
+        raise AccessDenied
+
+    routes = [
+        StarletteRoute("/class", require_token(Methods)),
+        StarletteRoute("/twice", require_scopes("read:users")(require_token(Methods))),
+        StarletteRoute("/function", require_token(function)),
+    ]
+    client = TestClient(TokenGuardMiddleware(Starlette(routes=routes), make_validator()))
+    for path in ("/function", "/class", "/twice"):
+        found = client.get(path, headers=with_token())
+        assert (found.status_code, found.json()["error"]) == (403, "insufficient_scope")
+    found = client.post("/class", headers=with_token())
+    assert (found.status_code, found.headers["retry-after"]) == (503, "9")
+
+
+def test_a_class_endpoint_that_refuses_after_its_response_began_does_not_answer_twice(run: Run) -> None:
+    async def refuse() -> None:
+        raise AccessDenied
+
+    @require_token
+    class Late(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("ok", background=BackgroundTask(refuse))
+
+    app = Starlette(routes=[StarletteRoute("/", Late)], middleware=[guard()])
+    sent: list[asgi.Message] = []
+    with pytest.raises(AccessDenied):
+        run(conftest.drive, app, http_scope("/", bearer(GOOD)), (), sent)
+    assert conftest.response(sent).body == b"ok"
 
 
 def test_other_exceptions_of_a_handler_are_starlettes_business() -> None:
@@ -1106,3 +1147,124 @@ def test_a_refusal_after_a_websocket_was_accepted_is_not_sent_as_a_response() ->
     client = client_of(WebSocketRoute("/", endpoint))
     with pytest.raises(AccessDenied), client.websocket_connect("/", headers=with_token()) as websocket:
         websocket.receive_text()
+
+
+# Decorators above what registers
+
+
+def _open(request: Request) -> Response:
+    return PlainTextResponse("open")
+
+
+def _logged(endpoint: Endpoint) -> Endpoint:
+    @functools.wraps(endpoint)
+    def logged(*args: Any, **kwargs: Any) -> Any:
+        return endpoint(*args, **kwargs)
+
+    return logged
+
+
+@pytest.mark.parametrize("between", [lambda f: f, _logged], ids=["bare", "wrapped"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda route: Starlette(routes=[route], middleware=[guard(required=False)]),
+        lambda route: TokenGuardMiddleware(Starlette(routes=[route]), make_validator(), required=False),
+        lambda route: Starlette(
+            routes=[Mount("/in", Starlette(routes=[route])), Mount("/", Router([Mount("/", PlainTextResponse())]))],
+            middleware=[guard(required=False)],
+        ),
+        lambda route: Starlette(
+            routes=[Mount("/in", routes=[route], middleware=[Middleware(_Passing)]), Mount("/", PlainTextResponse())],
+            middleware=[guard(required=False), Middleware(_Slotted)],
+        ),
+    ],
+    ids=["in", "outside", "mounted", "middleware"],
+)
+def test_a_route_whose_decorator_came_too_late_is_an_error_and_not_open(
+    around: Callable[[BaseRoute], Any], between: Callable[[Endpoint], Endpoint]
+) -> None:
+    def users(request: Request) -> Response:
+        raise AssertionError
+
+    app = around(StarletteRoute("/", users))
+    require_scopes("read:users")(between(users))
+    for _ in range(2):
+        with _raises_with(r"test_starlette.test_a_route_.*\.users is a route, and open: its decorator stands above"):
+            TestClient(app).get("/")
+
+
+class _Passing:
+    """Middleware like any other."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+class _Slotted:
+    """Middleware that nobody can look through."""
+
+    __slots__ = ("_hidden",)
+
+    def __init__(self, app: Any) -> None:
+        self._hidden = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._hidden(scope, receive, send)
+
+
+def test_a_decorator_that_comes_too_late_is_seen_after_the_first_request_too() -> None:
+    class Late(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            raise AssertionError
+
+    client = client_of(StarletteRoute("/", _open), middleware=[guard(required=False)])
+    assert answers(client, None) == [200]
+    starlette: Any = client.app
+    starlette.router.routes.append(StarletteRoute("/late", Late))
+    require_token(Late)
+    with _raises_with(r"\.Late is a route, and open"):
+        client.get("/late")
+
+
+def test_decorators_in_their_order_are_no_error_whatever_they_copy() -> None:
+    class Users(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("open")
+
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment] # as of a dataclass that is not frozen
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await PlainTextResponse("open")(scope, receive, send)
+
+    def users(request: Request) -> Response:
+        return PlainTextResponse("guarded")
+
+    loop = Router([StarletteRoute("/", Unhashable())])  # which the check for order must not go round for ever
+    loop.mount("/loop", loop)
+    client = client_of(
+        StarletteRoute("/logged-above", _logged(require_scopes("read:users")(users))),
+        StarletteRoute("/logged-below", require_scopes("read:users")(_logged(users))),
+        StarletteRoute("/twice", require_scopes("read:users")(require_token(users))),
+        StarletteRoute("/class", require_token(type("Guarded", (Users,), {}))),
+        StarletteRoute("/base", Users),
+        Mount("/open", loop),
+        middleware=[guard(required=False)],
+    )
+    for path in ("/logged-above", "/logged-below", "/twice", "/class"):
+        assert client.get(path).status_code == 401
+        assert client.get(path, headers=with_token()).status_code == 200
+    for path in ("/base", "/open"):
+        assert client.get(path).text == "open"
+
+
+def test_a_mock_of_an_app_has_no_end_that_is_looked_for() -> None:
+    require_token(lambda request: None)
+    app: Any = AsyncMock(routes=None)
+    guarded: Any = TokenGuardMiddleware(app, make_validator(), required=False)
+    anyio.run(guarded, http_scope("/", ()), None, None)
+    app.assert_awaited_once()

@@ -45,7 +45,7 @@ from tokenguard import (
     TokenValidator,
     Unavailable,
 )
-from tokenguard.integrations._common import VERDICT_KEY, Verdict
+from tokenguard.integrations._verdict import VERDICT_KEY, Verdict
 from tokenguard.integrations.wsgi import Environ, StartResponse, TokenGuardMiddleware, WSGIApp, get_token
 from tokenguard.testing import Fault, LocalIssuer
 
@@ -468,8 +468,9 @@ def test_whether_a_token_is_required_is_said_by_a_bool(required: Any) -> None:
     "validator", [None, "https://as.example.com", object(), TokenValidator], ids=["none", "url", "object", "class"]
 )
 def test_a_validator_that_is_none_is_refused_at_construction(validator: Any) -> None:
-    with pytest.raises(ConfigurationError, match="pass a TokenValidator"):
+    with pytest.raises(ConfigurationError, match="pass a TokenValidator") as caught:
         TokenGuardMiddleware(application, validator)
+    assert "as.example.com" not in str(caught.value)  # it may be, or hold, a secret
 
 
 async def _async_issuer_of(environ: Environ) -> str:
@@ -612,10 +613,20 @@ def test_a_refusal_takes_the_place_of_a_response_of_which_nothing_was_sent(
     assert [record.getMessage() for record in caplog.records] == ["refused with 403: access_denied"]
 
 
+def _in_what_it_returned_after_start(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [])
+    return _raises_at_its_first_chunk(AccessDenied())(environ, start_response)
+
+
 @pytest.mark.parametrize(
     ("app", "sent"),
-    [(_after_write, [b"one"]), (_after_a_chunk, [b"one"]), (_after_an_empty_chunk, [b""])],
-    ids=["write", "chunk", "empty chunk"],
+    [
+        (_after_write, [b"one"]),
+        (_after_a_chunk, [b"one"]),
+        (_after_an_empty_chunk, [b""]),
+        (_in_what_it_returned_after_start, []),
+    ],
+    ids=["write", "chunk", "empty chunk", "returned"],
 )
 def test_a_refusal_that_comes_when_the_response_is_under_way_propagates(app: WSGIApp, sent: list[bytes]) -> None:
     # The server closes the connection, or answers 500 where nothing has gone out yet.

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tokenguard import InvalidToken, Issuer, TenantIssuers, TokenValidator, events
+from tokenguard import Issuer, TenantIssuers, TokenValidator, events
 from tokenguard.integrations.starlette import TokenGuardMiddleware
 from tokenguard.introspection import Introspection, Policy
 from tokenguard.testing import LocalIssuer
@@ -167,5 +167,3 @@ def test_a_refused_tenant_is_logged_with_its_issuer(issuer: LocalIssuer) -> None
     (refused,) = [event for event in seen if isinstance(event, events.RequestRefused)]
     assert (refused.reason, refused.issuer, refused.client_id) == ("wrong_issuer", issuer.url, "client-1")
     validator.close()
-    with pytest.raises(InvalidToken):
-        validator.validate("x")

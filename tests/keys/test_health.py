@@ -166,7 +166,13 @@ class TestSeveral:
         with pytest.raises(Unavailable):
             validator.validate(other.mint(audience=issuer.audience))
 
-    def test_configured_keys_are_always_fresh(self, validator: TokenValidator) -> None:
-        health = validator.health()[ISSUER]
-        assert (health["state"], health["next_refresh"]) == ("fresh", None)
-        assert len(health["key_ids"]) == len(GOOD_KEYS)
+    def test_configured_keys_are_always_fresh(self, issuer: LocalIssuer) -> None:
+        clock = Turned()
+        configured = Issuer(ISSUER, jwks={"keys": GOOD_KEYS})
+        with TokenValidator(issuer.url, configured, audience=issuer.audience, monotonic=clock) as validator:
+            validator.warm_up(10)
+            for clock.now in (0.0, 1e9):
+                health = validator.health()[ISSUER]
+                assert (health["state"], health["next_refresh"]) == ("fresh", None)
+                assert len(health["key_ids"]) == len(GOOD_KEYS)
+            assert validator.health()[issuer.url]["state"] == "down"  # what was fetched is that old by now

@@ -39,7 +39,7 @@ def bearer_token(values: Sequence[bytes]) -> bytes:
         return token
     value = value.strip(b" \t")  # RFC 9110 s5.5: white space around a field's value is no part of it
     if _ANOTHER_BEARER.search(value, 0, _MAX_CREDENTIALS):  # servers join repeated fields with a comma
-        raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, "Bearer stands behind a comma: fields joined by a server?")
+        raise _repeated(len(values))
     if not _BEARER.match(value):
         raise MissingToken(detail="another scheme than Bearer")
     if len(value) > _MAX_CREDENTIALS:
@@ -47,9 +47,15 @@ def bearer_token(values: Sequence[bytes]) -> bytes:
     credentials = _CREDENTIALS.fullmatch(value)
     if credentials is None:
         if len(values) > 1:
-            raise InvalidRequest(Reason.REPEATED_AUTHORIZATION, f"{len(values)} Authorization headers")
+            raise _repeated(len(values))
         raise InvalidRequest(Reason.MALFORMED_AUTHORIZATION, "Bearer is not followed by exactly one token")
     return credentials[1]
+
+
+def _repeated(headers: int) -> InvalidRequest:
+    joined = "Bearer stands behind a comma: fields joined by a server?"
+    detail = joined if headers == 1 else f"{headers} Authorization headers"
+    return InvalidRequest(Reason.REPEATED_AUTHORIZATION, detail)
 
 
 def credentials(values: Sequence[bytes], validator: TokenValidator, *, required: bool) -> bytes | None:

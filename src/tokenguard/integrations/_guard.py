@@ -1,16 +1,44 @@
-"""What the middlewares around a whole application are told: the same in ASGI and in WSGI."""
+"""What middlewares and extensions are told, and the middleware around a whole application, in ASGI and in WSGI."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from inspect import iscoroutinefunction
 from typing import Generic, TypeVar
 
+from ..errors import ConfigurationError
 from ..validator import TokenValidator
-from ._common import check_options, check_validator
 from ._public_paths import PublicPaths
 
 App = TypeVar("App")
 Request = TypeVar("Request")
+
+
+def check_validator(validator: object, name: str = "validator") -> None:
+    """See to it that a middleware or extension was given a validator; what is annotated need not hold.
+
+    Raises:
+        ConfigurationError: it was not.
+    """
+    if isinstance(validator, type) or not hasattr(validator, "validate_async"):
+        raise ConfigurationError(f"{name} is {kind(validator)}: pass a TokenValidator")
+
+
+def check_options(required: object, issuer_of: object) -> None:
+    """See to it that the options of a middleware or extension are what they should be.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    if type(required) is not bool:
+        raise ConfigurationError(f"required is {required!r}: True or False")
+    if issuer_of is not None and (not callable(issuer_of) or iscoroutinefunction(issuer_of)):
+        raise ConfigurationError(f"issuer_of is {issuer_of!r}: give a plain function")
+
+
+def kind(value: object) -> str:
+    """What a thing is; it may hold secrets."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
 
 class Guard(Generic[App, Request]):

@@ -17,10 +17,11 @@ from urllib.parse import unquote_to_bytes
 from ..errors import RequestRefused
 from ..requirements import ANY_TOKEN
 from ..token import AccessToken
+from ._answers import answer
 from ._authorization import credentials
-from ._common import TOKEN_KEY, VERDICT_KEY, Verdict, admit, answer, bind, name_and_log
 from ._guard import Guard
 from ._public_paths import PublicPaths
+from ._verdict import TOKEN_KEY, VERDICT_KEY, Verdict, admit, bind, name_and_log
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -36,7 +37,8 @@ class TokenGuardMiddleware(Guard[WSGIApp, Environ]):
     """Lets a request through only with a valid access token in its `Authorization` header.
 
     The application finds the validated token in its environ, under `"tokenguard.token"`, or with `get_token`. A refusal
-    that it raises is the answer, until something of its body was sent.
+    that it raises is the answer until something of its body was sent, and where it is a generator, until its first
+    chunk. What it returns after it called `start_response` is handed on as it is: a refusal in there is the server's.
 
     Not checked: scopes; ask for those on the route.
     """

@@ -97,9 +97,9 @@ WRONG: tuple[tuple[Any, str], ...] = (
     ({"VALIDATOR": "project_auth.nothing"}, r"project_auth.nothing', which cannot be imported: .*nothing"),
     ({"VALIDATOR": "no_such_project.validator"}, "which cannot be imported: No module named"),
     ({"VALIDATOR": "validator"}, "which cannot be imported: "),
-    ({"VALIDATOR": "project_auth.number"}, r"TOKENGUARD\['VALIDATOR'\] is of type int: name a TokenValidator"),
-    ({"VALIDATOR": "project_auth.TokenValidator"}, "is the class TokenValidator: name a TokenValidator"),
-    ({"VALIDATOR": None}, "is of type NoneType: name a TokenValidator"),
+    ({"VALIDATOR": "project_auth.number"}, r"TOKENGUARD\['VALIDATOR'\] is of type int: pass a TokenValidator"),
+    ({"VALIDATOR": "project_auth.TokenValidator"}, "is the class TokenValidator: pass a TokenValidator"),
+    ({"VALIDATOR": None}, "is of type NoneType: pass a TokenValidator"),
     (
         {**GOOD, "USER": "project_auth.number"},
         r"TOKENGUARD\['USER'\] is of type int: name a function from an AccessToken",
@@ -137,12 +137,40 @@ def test_a_secret_in_the_settings_is_never_shown(configured: Configured) -> None
 
 
 def test_settings_are_read_once_and_again_when_they_change(configured: Configured) -> None:
+    from django.test import override_settings
+
     configured(TOKENGUARD=GOOD)
     first = configuration()
     assert configuration() is first
-    configured(SECRET_KEY="another")
+    with override_settings(SECRET_KEY="another"):
+        assert configuration() is first
     configured(TOKENGUARD={**GOOD, "REQUIRED": False})
     assert configuration().required is False
+
+
+@pytest.mark.parametrize("instead", [[], ["tokenguard"]], ids=["nothing", "package"])
+def test_without_the_app_the_middleware_works_and_the_log_says_once_that_nothing_is_checked(
+    configured: Configured, caplog: pytest.LogCaptureFixture, instead: list[str]
+) -> None:
+    configured(INSTALLED_APPS=instead, TOKENGUARD=GOOD)
+    for _ in range(2):
+        TokenGuardMiddleware(lambda request: HttpResponse())
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage().partition(":")[0]) == (
+        "WARNING",
+        "'tokenguard.integrations.django' is not in INSTALLED_APPS",
+    )
+
+
+def test_with_the_app_and_before_django_knows_its_apps_nothing_is_said_of_it(
+    configured: Configured, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured(TOKENGUARD=GOOD)
+    TokenGuardMiddleware(lambda request: HttpResponse())
+    configured(INSTALLED_APPS=[], TOKENGUARD=GOOD)
+    monkeypatch.setattr(apps, "ready", False)
+    TokenGuardMiddleware(lambda request: HttpResponse())
+    assert not caplog.records
 
 
 def test_an_error_of_the_project_that_is_imported_is_not_ours(

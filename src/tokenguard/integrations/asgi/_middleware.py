@@ -6,9 +6,10 @@ from collections.abc import Awaitable
 
 from ...errors import ConfigurationError, RequestRefused
 from ...token import AccessToken
+from .._answers import answer
 from .._authorization import credentials
-from .._common import TOKEN_KEY, VERDICT_KEY, Verdict, answer, bind, name_and_log
 from .._guard import Guard
+from .._verdict import TOKEN_KEY, VERDICT_KEY, Verdict, bind, name_and_log
 from ._expiry import POLICY_VIOLATION, until_expiry
 from ._types import ASGIApp, Message, Receive, Scope, Send
 

@@ -12,7 +12,7 @@ from asgiref.sync import iscoroutinefunction
 from ...errors import ConfigurationError, MissingToken, RequestRefused
 from ...requirements import ANY_TOKEN, Requirement, require
 from ...token import AccessToken
-from .._common import admit, name_and_log, require_verdict
+from .._verdict import admit, name_and_log, require_verdict
 from ._requests import refuse, vary, verdict_of
 from ._views import is_awaited, name_of, request_of, require_view
 

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import get_resolver
 
 from ...errors import RequestRefused
-from .._common import require_verdict
+from .._verdict import require_verdict
 from ._decorators import PUBLIC
 from ._requests import look, look_async, record, refuse, vary, verdict_of
 from ._settings import configuration

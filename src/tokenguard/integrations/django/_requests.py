@@ -13,8 +13,9 @@ from ..._text import for_log
 from ...errors import AccessDenied, RequestRefused
 from ...token import AccessToken
 from ...validator import TokenValidator
+from .._answers import answer
 from .._authorization import credentials
-from .._common import Verdict, answer, bind, name_and_log
+from .._verdict import Verdict, bind, name_and_log
 from ..wsgi import authorization
 from ._reports import hide_token
 from ._settings import Configuration

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django import conf  # whose `settings` nobody may look at before they are there, doctest neither
+from django.apps import apps
 from django.core.signals import setting_changed
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
@@ -16,6 +18,10 @@ from django.utils.module_loading import import_string
 from ...errors import ConfigurationError
 from ...settings import NAMES, no_setting, validator_from
 from ...validator import TokenValidator
+from .._guard import check_validator, kind
+
+_APP: Final = "tokenguard.integrations.django"
+_log = logging.getLogger("tokenguard")
 
 OURS = ("VALIDATOR", "REQUIRED", "USER", "ISSUER_OF")
 """The keys that are read here. All others say what `VALIDATOR` does not: `tokenguard.settings` reads them."""
@@ -56,6 +62,8 @@ def configuration() -> Configuration:
     issuer_of = _function(said, "ISSUER_OF", "a function from a request to the URL of an issuer")
     if iscoroutinefunction(issuer_of):
         raise ConfigurationError("TOKENGUARD['ISSUER_OF'] is async: name a plain function")
+    if apps.ready and not apps.is_installed(_APP):
+        _log.warning("%r is not in INSTALLED_APPS: manage.py check looks neither at TOKENGUARD nor at MIDDLEWARE", _APP)
     return Configuration(
         validator=_validator(said), required=required, issuer_of=issuer_of, user=user, user_async=user_async
     )
@@ -70,8 +78,7 @@ def _validator(said: Mapping[str, Any]) -> TokenValidator:
             f"TOKENGUARD['VALIDATOR'] has these of its own: {', '.join(also)}; keep them here, or keep VALIDATOR"
         )
     validator: TokenValidator = _load("VALIDATOR", said["VALIDATOR"])
-    if isinstance(validator, type) or not hasattr(validator, "validate_async"):
-        raise ConfigurationError(f"TOKENGUARD['VALIDATOR'] is {_kind(validator)}: name a TokenValidator")
+    check_validator(validator, "TOKENGUARD['VALIDATOR']")
     return validator
 
 
@@ -86,7 +93,7 @@ def _function(said: Mapping[str, Any], key: str, what: str) -> Any:
     named = said.get(key)
     function = None if named is None else _load(key, named)
     if function is not None and (not callable(function) or isinstance(function, type)):
-        raise ConfigurationError(f"TOKENGUARD[{key!r}] is {_kind(function)}: name {what}")
+        raise ConfigurationError(f"TOKENGUARD[{key!r}] is {kind(function)}: name {what}")
     return function
 
 
@@ -97,11 +104,6 @@ def _load(key: str, said: object) -> Any:
         return import_string(said)
     except ImportError as error:
         raise ConfigurationError(f"TOKENGUARD[{key!r}] is {said!r}, which cannot be imported: {error}") from error
-
-
-def _kind(value: object) -> str:
-    """What a thing is; it may hold secrets."""
-    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
 
 def _forget(*, setting: str, **_: object) -> None:

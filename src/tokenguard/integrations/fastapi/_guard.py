@@ -16,7 +16,7 @@ from ...requirements import ANY_TOKEN, Requirement, require
 from ...token import AccessToken
 from ...validator import TokenValidator
 from .. import asgi
-from .._common import VERDICT_KEY, admit, require_verdict
+from .._verdict import VERDICT_KEY, admit, require_verdict
 from ..starlette import TokenGuardMiddleware
 from ._handlers import answer_refusals
 from ._openapi import describe, scheme
@@ -152,7 +152,10 @@ class TokenGuard(OAuth2):  # of another SecurityBase, older FastAPI puts no scop
     def _check(self, requirement: Requirement) -> None:
         unknown = [scope for scope in requirement.scope if self._declared and scope not in self._declared]
         if unknown:
-            raise ConfigurationError(f"a route asks for {unknown}: misspelt, or missing in TokenGuard(scopes={{...}})")
+            raise ConfigurationError(
+                f"a route asks for {unknown}: misspelt, missing in TokenGuard(scopes={{...}}), or one text in place of "
+                'a list, scopes=["read"]'  # of the former FastAPI makes a list of letters
+            )
 
 
 class _Variant(OAuth2):

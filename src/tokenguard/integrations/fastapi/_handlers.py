@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ...errors import RequestRefused
-from .._common import VERDICT_KEY, hold, name_and_log
+from .._answers import hold
+from .._verdict import VERDICT_KEY, name_and_log
 from ..starlette._endpoints import respond
 
 

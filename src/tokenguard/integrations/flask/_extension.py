@@ -10,8 +10,10 @@ from flask import Flask, Request, Response, current_app, request
 
 from ...errors import ConfigurationError, RequestRefused
 from ...validator import TokenValidator
+from .._answers import answer, hold
 from .._authorization import credentials
-from .._common import TOKEN_KEY, Verdict, admit, answer, bind, check_options, check_validator, hold
+from .._guard import check_options, check_validator
+from .._verdict import TOKEN_KEY, Verdict, admit, bind
 from ..wsgi import authorization
 from ._marks import EXTENSION, VERDICT, asked, is_public
 

@@ -17,7 +17,7 @@ from flask.views import MethodView, View
 from ...errors import ConfigurationError
 from ...requirements import ANY_TOKEN, Requirement
 from ...token import AccessToken
-from .._common import admit as admit_verdict
+from .._verdict import admit as admit_verdict
 
 EXTENSION: Final = "tokenguard"
 VERDICT: Final = "_tokenguard_verdict"

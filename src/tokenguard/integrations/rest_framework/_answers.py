@@ -7,7 +7,8 @@ from typing import Any
 from rest_framework.exceptions import APIException
 
 from ...errors import RequestRefused
-from .._common import members, name_and_log
+from .._answers import hold, members
+from .._verdict import name_and_log
 from ..django._requests import not_mailed, verdict_of
 
 
@@ -21,14 +22,14 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Any:
 
     if not isinstance(exc, RequestRefused):
         return views.exception_handler(exc, context)
-    hold(view_of(context["request"]), "finalize_response", exc)
+    hold_response(view_of(context["request"]), "finalize_response", exc)
     return views.exception_handler(_in_its_terms(exc, context["request"]), context)
 
 
 def refusal(refused: RequestRefused, request: Any) -> APIException:
     """What to raise for a refusal."""
     exception = _in_its_terms(refused, request)
-    hold(view_of(request), "handle_exception", refused, exception)
+    hold_response(view_of(request), "handle_exception", refused, exception)
     return exception
 
 
@@ -39,7 +40,7 @@ def _in_its_terms(refused: RequestRefused, request: Any) -> APIException:
     return exception
 
 
-def hold(view: Any, method: str, refused: RequestRefused, only_of: object = None) -> None:
+def hold_response(view: Any, method: str, refused: RequestRefused, only_of: object = None) -> None:
     """See to it that the response that a method of the view returns (to `only_of`) has a refusal's status and headers.
 
     There is one view for each request. Where the exception was caught, by REST framework's metadata or by the project,
@@ -53,8 +54,7 @@ def hold(view: Any, method: str, refused: RequestRefused, only_of: object = None
         response = respond(said, *args, **kwargs)
         if only_of is None or said is only_of:
             response.status_code = refused.status
-            for name in refused.headers.keys() - {"Content-Type"}:
-                response.headers[name] = refused.headers[name]
+            hold(response.headers, refused)
             not_mailed(response)
         return response
 

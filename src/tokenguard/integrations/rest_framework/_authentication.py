@@ -11,10 +11,10 @@ from rest_framework.permissions import AND, OR
 from ...errors import MissingToken, RequestRefused
 from ...requirements import Requirement
 from ...token import AccessToken
-from .._common import Verdict, require_verdict
+from .._verdict import Verdict, require_verdict
 from ..django._requests import look, verdict_of
 from ..django._settings import configuration
-from ._answers import hold, refusal, view_of
+from ._answers import hold_response, refusal, view_of
 from ._user import TokenUser
 
 
@@ -51,7 +51,7 @@ class TokenAuthentication(BaseAuthentication):
         missing, view = MissingToken(), view_of(request)
         missing.scope = () if view is None else scopes_of(view.get_permissions())
         configuration().validator.refuse(missing)
-        hold(view, "finalize_response", missing)
+        hold_response(view, "finalize_response", missing)
         return str(missing.challenge)
 
 

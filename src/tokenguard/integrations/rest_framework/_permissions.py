@@ -10,7 +10,7 @@ from rest_framework.permissions import BasePermission, OperationHolderMixin
 from ...errors import ConfigurationError, InsufficientScope, RequestRefused
 from ...requirements import Requirement, require
 from ...token import AccessToken
-from .._common import Verdict, admit
+from .._verdict import Verdict, admit
 from ..django._settings import configuration
 from ._answers import refusal
 from ._authentication import TokenAuthentication

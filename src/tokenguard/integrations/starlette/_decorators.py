@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from ...requirements import ANY_TOKEN, require
 from ...token import AccessToken
-from .._common import VERDICT_KEY, admit
+from .._verdict import VERDICT_KEY, admit
 from ._endpoints import guard
 
 F = TypeVar("F", bound=Callable[..., Any])

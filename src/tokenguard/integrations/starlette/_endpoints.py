@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar, cast
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import Message
 
 from ...errors import ConfigurationError, RequestRefused
 from ...requirements import Requirement
-from .._common import VERDICT_KEY, admit, answer, name_and_log
+from .._answers import answer
+from .._verdict import VERDICT_KEY, admit, name_and_log
+from ._order import guarded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,9 +27,13 @@ def guard(endpoint: F, requirement: Requirement) -> F:
     Raises:
         ConfigurationError: it is no endpoint that could be guarded.
     """
+    asking: Callable[..., Any]
     if isinstance(endpoint, type) and issubclass(endpoint, HTTPEndpoint | WebSocketEndpoint):
-        return cast(F, _guard_class(endpoint, requirement))
-    return cast(F, _guard_function(endpoint, requirement))
+        asking = _guard_class(endpoint, requirement)
+    else:
+        asking = _guard_function(endpoint, requirement)
+    guarded.add(endpoint)
+    return cast(F, asking)
 
 
 def respond(refused: RequestRefused, connection: HTTPConnection) -> Response:
@@ -47,13 +54,22 @@ def _guard_class(endpoint: type[Any], requirement: Requirement) -> type[Any]:
     """
 
     def ask_first(self: Any) -> Generator[Any, None, None]:
+        send, begun = self.send, False
+
+        def send_and_note(message: Message) -> Awaitable[None]:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            return cast(Awaitable[None], send(message))
+
+        self.send = send_and_note
         try:
             admit(self.scope.get(VERDICT_KEY), requirement)
-        except RequestRefused as refused:
-            response = respond(refused, HTTPConnection(self.scope))
-            yield from response(self.scope, self.receive, self.send).__await__()
-        else:
             yield from endpoint.__await__(self)
+        except RequestRefused as refused:
+            if begun:
+                raise
+            response = respond(refused, HTTPConnection(self.scope))
+            yield from response(self.scope, self.receive, send).__await__()
 
     names = {name: getattr(endpoint, name) for name in ("__module__", "__qualname__", "__doc__")}
     return type(endpoint.__name__, (endpoint,), {**names, "__await__": ask_first})
@@ -64,7 +80,7 @@ def _guard_function(endpoint: Callable[..., Any], requirement: Requirement) -> C
     if inspect.iscoroutinefunction(endpoint):
 
         @functools.wraps(endpoint)
-        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+        async def asking_async(*args: Any, **kwargs: Any) -> Any:
             request = request_of(args, kwargs)
             try:
                 admit(request.scope.get(VERDICT_KEY), requirement)
@@ -72,10 +88,10 @@ def _guard_function(endpoint: Callable[..., Any], requirement: Requirement) -> C
             except RequestRefused as refused:
                 return respond(refused, request)
 
-        return guarded_async
+        return asking_async
 
     @functools.wraps(endpoint)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
+    def asking(*args: Any, **kwargs: Any) -> Any:
         request = request_of(args, kwargs)
         try:
             admit(request.scope.get(VERDICT_KEY), requirement)
@@ -83,7 +99,7 @@ def _guard_function(endpoint: Callable[..., Any], requirement: Requirement) -> C
         except RequestRefused as refused:
             return respond(refused, request)
 
-    return guarded
+    return asking
 
 
 _CONNECTIONS = {"request", "websocket"}

@@ -1,14 +1,11 @@
-"""What all adapters share: the verdict on a request, the check before a handler, and refusal to answer.
+"""The verdict on a request, and the check before a handler.
 
 Adapters translate; whatever decides is here or below, once.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from inspect import iscoroutinefunction
-from typing import Any, Final
+from typing import Final
 
 from ..errors import ConfigurationError, MissingToken, RequestRefused
 from ..requirements import Requirement, require_issuer
@@ -33,37 +30,6 @@ class Verdict:
     def __init__(self, token: AccessToken | None, validator: TokenValidator) -> None:
         self.token = token
         self.validator = validator
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A refusal, ready to be sent."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-def check_validator(validator: object) -> None:
-    """See to it that a middleware or extension was given a validator; what is annotated need not hold.
-
-    Raises:
-        ConfigurationError: it was not.
-    """
-    if isinstance(validator, type) or not hasattr(validator, "validate_async"):
-        raise ConfigurationError(f"validator is {validator!r}: pass a TokenValidator")
-
-
-def check_options(required: object, issuer_of: object) -> None:
-    """See to it that the options of a middleware or extension are what they should be.
-
-    Raises:
-        ConfigurationError: one is not.
-    """
-    if type(required) is not bool:
-        raise ConfigurationError(f"required is {required!r}: True or False")
-    if issuer_of is not None and (not callable(issuer_of) or iscoroutinefunction(issuer_of)):
-        raise ConfigurationError(f"issuer_of is {issuer_of!r}: give a plain function")
 
 
 def bind(token: AccessToken, issuer: str | None, validator: TokenValidator) -> None:
@@ -118,30 +84,3 @@ def name_and_log(refused: RequestRefused, found: object) -> RequestRefused:
     if refused.realm is None:
         require_verdict(found).validator.refuse(refused)
     return refused
-
-
-_HELD: Final = ("Cache-Control", "Location", "Retry-After", "WWW-Authenticate")
-
-
-def hold(headers: Any, refused: RequestRefused) -> None:
-    """Whatever an error handler of the application made of a refusal: give its headers those of the refusal again."""
-    for name in _HELD:
-        if name in headers:
-            del headers[name]
-        if name in refused.headers:
-            headers[name] = refused.headers[name]
-
-
-def members(refused: RequestRefused) -> dict[str, str]:
-    """The body of the response to a refusal, for frameworks that render it themselves."""
-    if refused.status == 503:
-        return {"error": "temporarily_unavailable"}
-    said = {"error": refused.error, "error_description": refused.description}
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def answer(refused: RequestRefused, method: str | None = None) -> Answer:
-    """The response to a refusal of a request with this method: the *Answers* table, in bytes."""
-    body = json.dumps(members(refused)).encode("ascii")
-    headers = {**refused.headers, "Content-Length": str(len(body))}
-    return Answer(status=refused.status, headers=headers, body=b"" if method == "HEAD" else body)
