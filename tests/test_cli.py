@@ -411,6 +411,39 @@ def test_a_refresh_token_is_not_taken_for_an_id_token(issuer: LocalIssuer, capsy
     assert "a refresh token is for the issuer alone. Send the access token." in error
 
 
+@pytest.mark.parametrize("called", ["-h", "--help", "-hunter2"])
+def test_a_token_that_looks_like_a_call_for_help_is_not_accepted(
+    issuer: LocalIssuer, capsys: Output, called: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        _verify_token(issuer, called)
+    assert caught.value.code == 2
+    assert "usage: tokenguard-oauth verify" in "".join(capsys.readouterr())
+
+
+def test_a_dash_stands_for_standard_input(issuer: LocalIssuer, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(issuer.mint()))
+    assert _verify_token(issuer, "-") == 0
+    monkeypatch.setattr(sys, "stdin", None)  # it was closed
+    assert _verify_token(issuer, "-") == 2
+    assert capsys.readouterr().err.endswith("cannot decide: no token on standard input\n")
+
+
+def test_a_verdict_that_cannot_be_written_is_none(
+    issuer: LocalIssuer, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError("no space left")
+
+    token = issuer.mint()
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert _verify_token(issuer, token) == 2
+    error = capsys.readouterr().err
+    assert error.endswith("OSError: no space left\n")
+    assert token not in error
+
+
 def test_no_command_prints_the_usage(capsys: Output) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([])

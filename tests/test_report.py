@@ -74,13 +74,22 @@ def test_a_pause_is_told_though_a_failure_has_just_been(heard: Heard) -> None:
 def test_made_up_issuers_are_no_flood(heard: Heard) -> None:
     for number in range(5000):
         heard.reporter.happened(failed(f"https://t{number}.example.com"))
-    assert len(heard.lines) == 256
-    assert len(heard.reporter._quiet_until) == 256
-    assert len(heard.reporter._failing) <= 1024
+    assert len(heard.lines) == 64
+    assert len(heard.reporter._quiet_until) == 64
+    assert len(heard.reporter._failing) == 1024
+    # Refusals are heard all the same, and what only the operator can mend.
+    heard.reporter.refused(InvalidToken(Reason.EXPIRED))
+    heard.reporter.happened(IntrospectionFailed(issuer=A, trouble="status 401", credentials=True, pause=0))
+    assert heard.lines[64] == "refused with 401: expired"
+    assert heard.lines[65].startswith(f"introspection at {A} refuses our credentials")
     heard.tick = 1.0
+    heard.reporter.happened(refreshed("https://t0.example.com"))
+    assert heard.lines[66:] == ["keys of https://t0.example.com: fetched again"]
+    heard.tick = 2.0
     heard.reporter.happened(failed(A))
-    assert len(heard.lines) == 257
-    assert list(heard.reporter._quiet_until) == [("RefreshFailed", A)]
+    assert len(heard.lines) == 68
+    assert ("RefreshFailed", A) in heard.reporter._quiet_until
+    assert len(heard.reporter._quiet_until) == 2
 
 
 def test_a_503_says_whose_it_is(heard: Heard) -> None:
@@ -100,3 +109,11 @@ def test_texts_of_applications_are_one_kind(heard: Heard) -> None:
         heard.reporter.refused(InvalidToken(f"user {number}"))
     assert heard.lines == ["refused with 401: malformed: user 0"]
     assert len(heard.reporter._quiet_until) == 1
+
+
+def test_a_rotation_names_its_keys_and_many_of_them_are_cut(heard: Heard, caplog: pytest.LogCaptureFixture) -> None:
+    many = tuple(f"'{number}{'x' * 100}'" for number in range(100))
+    heard.reporter.happened(KeysRefreshed(issuer=A, key_ids=many, added=("'a'", "'b'"), removed=(), lifetime=300))
+    heard.reporter.happened(KeysRefreshed(issuer=A, key_ids=many, added=many, removed=many, lifetime=300))
+    assert caplog.messages[0] == f"keys of {A}: added 'a', 'b', removed none"
+    assert len(caplog.messages[1]) < 1100

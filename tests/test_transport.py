@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import httpx
 import httpx2
@@ -401,8 +402,7 @@ def test_a_connection_that_nobody_uses_any_more_is_closed(site: Site, issuer: Lo
     transport = Transport(None, lambda: clock[0])
     transport.send(_question(site.url))
     (idle,) = transport._idle
-    other = transport._take(_question(f"{site.url}?b"))
-    assert other is not None
+    other = transport._line(_question(f"{site.url}?b"))
     clock[0] = AT + IDLE - 0.1
     transport.send(_request(issuer.jwks_uri))
     assert _is_open(idle.line)
@@ -418,14 +418,42 @@ def test_a_connection_that_nobody_uses_any_more_is_closed(site: Site, issuer: Lo
 
 
 def test_the_latest_connection_to_an_address_is_used_first(site: Site, transport: Transport) -> None:
-    lines = [transport._take(_question(site.url + path)) for path in ("", "", "?b")]
+    lines = [transport._line(_question(site.url + path)) for path in ("", "", "?b")]
     for line, path in zip(lines, ("", "", "?b"), strict=True):
-        assert line is not None
         transport._give_back(line, _question(site.url + path), reusable=True)
-    assert [transport._take(_question(site.url)) for _ in range(2)] == [lines[1], lines[0]]
+    assert [transport._line(_question(site.url)) for _ in range(2)] == [lines[1], lines[0]]
     for line in lines:
-        assert line is not None
         line.client.close()
+
+
+def test_what_is_taken_is_cut_by_closing_from_the_very_first_moment(site: Site, transport: Transport) -> None:
+    taken = transport._take(_question(site.url))
+    transport.close()
+    assert taken is not None
+    assert taken.passed()
+    assert transport._take(_question(site.url)) is None
+
+
+def test_nothing_is_under_way_any_more_whatever_ended_it(
+    site: Site, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_: object) -> NoReturn:
+        raise Interrupted
+
+    monkeypatch.setattr(transport, "_exchange", interrupt)
+    with pytest.raises(Interrupted):
+        transport.send(_question(site.url))
+    assert not transport._under_way
+
+
+def test_a_connection_that_is_no_socket_is_left_alone() -> None:
+    line = _Line(httpx.Client())
+    line.trace("connection.connect_tcp.complete", {"return_value": SimpleNamespace(get_extra_info=lambda _: None)})
+    line.cut()
+    line.client.close()
 
 
 def test_a_closed_transport_keeps_no_connection(site: Site, transport: Transport) -> None:

@@ -14,7 +14,7 @@ from .token import AccessToken
 
 _log = logging.getLogger("tokenguard")
 _PAUSE = 1.0  # seconds between two warnings of one kind: a flood of bad tokens is no flood of log lines
-_MAX_KINDS = 256  # that may speak in a second: they have issuers in them, and a tenant's name can be made up
+_MAX_KINDS = 64  # of warnings about issuers that may speak in a second: a tenant's name can be made up
 _MAX_FAILING = 1024
 _Kind = tuple[str | None, ...]
 _OWN_TROUBLE: Final[_Kind] = ("on_event",)
@@ -70,11 +70,12 @@ class Reporter:
             case events.KeysRefreshed(issuer=issuer, added=added, removed=removed):
                 self._recovered(issuer, kind)
                 if added or removed:
-                    _log.info("keys of %s: added %s, removed %s", issuer, added, removed)
+                    said = [one_line(", ".join(names) or "none") for names in (added, removed)]
+                    _log.info("keys of %s: added %s, removed %s", issuer, *said)
             case events.KeySkipped(issuer=issuer, kid=kid, why=why):
                 self._log(logging.WARNING, kind, "a key of %s is of no use: kid %s: %s", issuer, kid, why)
             case events.RefreshFailed(issuer=issuer, trouble=trouble, failures=failures, retry_in=retry_in):
-                self._failing = self._failing | {issuer} if len(self._failing) < _MAX_FAILING else frozenset({issuer})
+                self._failing |= frozenset({issuer} if len(self._failing) < _MAX_FAILING else ())
                 text = "keys of %s: fetch %d in a row failed: %s; next in %.0f s"
                 self._log(logging.WARNING, kind, text, issuer, failures, one_line(trouble), retry_in)
             case events.DiscoveryFailed(issuer=issuer, trouble=trouble):
@@ -113,7 +114,8 @@ class Reporter:
                 return logging.DEBUG
             if len(self._quiet_until) >= _MAX_KINDS:
                 self._quiet_until = {kind: until for kind, until in self._quiet_until.copy().items() if tick < until}
-                if len(self._quiet_until) >= _MAX_KINDS:
+                # Reasons of refusals are few, and what only the operator can mend must not drown.
+                if len(self._quiet_until) >= _MAX_KINDS and len(kind) > 1 and level < logging.ERROR:
                     return logging.DEBUG
             self._quiet_until[kind] = tick + _PAUSE
         return level

@@ -51,16 +51,17 @@ class Transport:
         self._closed = False
 
     def send(self, request: Request) -> Answer:
-        line = self._take(request)
-        if line is None:
+        deadline = self._take(request)
+        if deadline is None:
             return self._trouble("the validator is closed")
-        with _Deadline(request.total_timeout, line) as deadline:
-            self._under_way.add(deadline)
-            try:
+        line = deadline.line
+        try:
+            with deadline:
                 answer = self._exchange(line, request, deadline)
-            except Exception as error:  # noqa: BLE001 - clients' transports, hooks and TLS raise what they like
-                answer = self._trouble(_told(error, request))
-        self._under_way.discard(deadline)
+        except Exception as error:  # noqa: BLE001 - clients' transports, hooks and TLS raise what they like
+            answer = self._trouble(_told(error, request))
+        finally:
+            self._under_way.discard(deadline)
         if line.client is not self._given:
             self._give_back(line, request, reusable=answer.trouble is None and not deadline.passed())
         return self._trouble(f"not done within {request.total_timeout} s") if deadline.passed() else answer
@@ -126,23 +127,29 @@ class Transport:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(at=self._monotonic(), status=status, headers=headers, body=bytes(body))
 
-    def _take(self, request: Request) -> _Line | None:
+    def _take(self, request: Request) -> _Deadline | None:
+        """A connection, and by when its use is over; None once we are closed, which cuts what was taken before."""
         with self._lock:
             if self._closed:
                 return None
-            if self._given is not None:
-                return _Line(self._given)
-            self._close_idle(MOST_IDLE)
-            for each in reversed(self._idle if request.form is not None else ()):
-                if each.url == request.url:
-                    self._idle.remove(each)
-                    each.line.kept = True
-                    return each.line
-            if self._tls is None:
-                import httpx  # 77 ms: only when something has to be fetched
+            deadline = _Deadline(request.total_timeout, self._line(request))
+            self._under_way.add(deadline)
+            return deadline
 
-                self._tls = httpx.create_ssl_context(trust_env=False)
-            return _Line(_own_client(self._tls))
+    def _line(self, request: Request) -> _Line:
+        if self._given is not None:
+            return _Line(self._given)
+        self._close_idle(MOST_IDLE)
+        for each in reversed(self._idle if request.form is not None else ()):
+            if each.url == request.url:
+                self._idle.remove(each)
+                each.line.kept = True
+                return each.line
+        if self._tls is None:
+            import httpx  # 77 ms: only when something has to be fetched
+
+            self._tls = httpx.create_ssl_context(trust_env=False)
+        return _Line(_own_client(self._tls))
 
     def _give_back(self, line: _Line, request: Request, *, reusable: bool) -> None:
         """Keep a connection for the next one who asks about a token. Keys are fetched minutes apart: not for them."""
@@ -211,7 +218,9 @@ class _Line:
             self.kept = False
             self._sockets.clear()
         elif name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._sockets.append(info["return_value"].get_extra_info("socket"))
+            connection = info["return_value"].get_extra_info("socket")
+            if isinstance(connection, socket.socket):  # a given client may speak through something else
+                self._sockets.append(connection)
             if self._cut:
                 self.cut()
 
@@ -235,13 +244,13 @@ class _Idle(NamedTuple):
 class _Deadline:
     """Bounds a whole exchange. httpx's timeouts start anew with each byte, and a server may send one at a time.
 
-    Once it is over, the connection is cut.
+    Once it is over, the connection is cut; one whose TLS is being set up still has its connect timeout.
     """
 
     def __init__(self, seconds: float, line: _Line) -> None:
         self._over = False
         self._until = time.monotonic() + seconds
-        self._line = line
+        self.line = line
         self._timer = threading.Timer(seconds, self.end)
         self._timer.daemon = True
 
@@ -260,4 +269,4 @@ class _Deadline:
     def end(self) -> None:
         """It is over now."""
         self._over = True
-        self._line.cut()
+        self.line.cut()

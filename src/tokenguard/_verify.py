@@ -76,7 +76,7 @@ def verify(options: Namespace) -> int:
             requirement.check(validated)
         except RequestRefused as refused:
             return _explain(refused)
-    print(json.dumps(validated.to_dict(), indent=2))
+    print(json.dumps(validated.to_dict(), indent=2), flush=True)  # if nobody reads it, that is to be known here
     print(f"accepted: a token of {validated.issuer}", file=sys.stderr)
     return ACCEPTED
 
@@ -105,9 +105,10 @@ def _called(name: object) -> str:
 
 
 def _token(argument: str | None) -> str:
-    token = (_read() if argument is None else argument).strip()
+    reads = argument is None or argument == "-"
+    token = (_read() if reads else str(argument)).strip()
     if not token:
-        raise ConfigurationError(f"no token {'on standard input' if argument is None else 'in the argument'}")
+        raise ConfigurationError(f"no token {'on standard input' if reads else 'in the argument'}")
     if _HEADER.match(token):
         raise ConfigurationError("that is a header, not a token: leave out 'Bearer ' and what stands before it")
     if len(token.split()) > 1:
@@ -117,7 +118,7 @@ def _token(argument: str | None) -> str:
 
 def _read() -> str:
     try:
-        return sys.stdin.read()
+        return "" if sys.stdin is None else sys.stdin.read()  # None: it was closed
     except UnicodeDecodeError:
         trouble = "no token on standard input: it is no text"  # and nothing of what it is
     raise ConfigurationError(trouble)

@@ -6,6 +6,7 @@ import argparse
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, Never
 
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return verify(options)
     except ConfigurationError as error:
         print(f"cannot decide: {error}", file=sys.stderr)
-        return UNDECIDED
+    except Exception:  # noqa: BLE001 - Python's own exit code for a crash, 1, would mean that the token was refused
+        traceback.print_exc()
+    return UNDECIDED
 
 
 def _demo(serve: bool) -> int:
@@ -74,6 +77,14 @@ class _Parser(argparse.ArgumentParser):
         super().error(_FOREIGN.sub(r"\1(not shown)", message))
 
 
+class _Help(argparse.Action):
+    """Of `verify`. What was meant as a token may look like a call for help, and 0 would mean that it was accepted."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> Never:
+        parser.print_help()
+        parser.exit(UNDECIDED)
+
+
 class _Version(argparse.Action):
     """Looks the version up only when it is asked for: that takes a while."""
 
@@ -92,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(
             "verify",
             help="validate a token against its issuer, and say why or why not",
-            epilog="Exit code: 0 accepted, 1 refused, 2 could not decide.",
+            epilog="Exit code: 0 accepted, 1 refused, 2 anything else: could not decide, or showed this.",
+            add_help=False,
         )
     )
     demo = commands.add_parser("demo", help="protect an app, send it good and bad requests, show what happens")
@@ -102,10 +114,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_verify(verify: argparse.ArgumentParser) -> None:
     """What is a setting is kept under its name there, in lower case; None where it was not given."""
+    verify.add_argument("-h", "--help", action=_Help, nargs=0, help="show this, and exit")
     verify.add_argument(
         "token",
         nargs="?",
-        help="the token; read from standard input if left out (safer: arguments are"
+        help="the token; read from standard input if left out, or if it is - (safer: arguments are"
         " seen by other users of the machine)",
     )
     verify.add_argument("--issuer", required=True, metavar="URL", help="the issuer, exactly as in the iss claim")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Collection, Mapping, Set
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
@@ -13,7 +12,7 @@ from typing import Any, Final, Literal
 from . import profiles
 from ._algorithms import ALGORITHMS
 from ._fetch import Request
-from ._numbers import check_count, check_seconds, is_number
+from ._numbers import check_count, check_seconds
 from ._text import for_log
 from ._urls import parse_url
 from .errors import ConfigurationError
@@ -34,6 +33,7 @@ ANY_AUDIENCE: Final = _AnyAudience.ANY_AUDIENCE
 AnyAudience = Literal[_AnyAudience.ANY_AUDIENCE]
 
 MAX_LEEWAY = 300  # RFC 9068 s4: a few minutes at most
+MAX_AGE = 3660 * 86400  # of a token
 MAX_SECONDS = 7 * 86400  # of any time in a policy: more is a mistake, and some is more than a thread can wait
 
 
@@ -198,9 +198,8 @@ class Issuer:
         check_seconds("leeway", said.leeway, most=MAX_LEEWAY, zero=True)
         if type(said.allow_insecure_http) is not bool:
             raise ConfigurationError(f"allow_insecure_http is {said.allow_insecure_http!r}: True or False")
-        age = said.max_token_age
-        if age is not None and not (is_number(age) and 0 < age < math.inf):
-            raise ConfigurationError(f"max_token_age is {age!r}: a number of seconds above 0, or None")
+        if said.max_token_age is not None:
+            check_seconds("max_token_age", said.max_token_age, most=MAX_AGE, remedy="; None for any age")
 
     @property
     def has_keys(self) -> bool:

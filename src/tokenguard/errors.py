@@ -144,7 +144,7 @@ class RequestRefused(TokenGuardError):
     def challenge(self) -> Challenge | None:
         """The `WWW-Authenticate` value to answer with; None where there is nothing to ask for (503)."""
         return Challenge(
-            realm=self.realm or DEFAULT_REALM,
+            realm=self.realm or (None if self.error else DEFAULT_REALM),
             error=self.error,
             error_description=self.description,
             scope=" ".join(self.scope) or None,
@@ -248,7 +248,7 @@ class InsufficientAuthentication(RequestRefused):
     @property
     def challenge(self) -> Challenge:
         return Challenge(
-            realm=self.realm or DEFAULT_REALM,
+            realm=self.realm,
             error=self.error,
             error_description=self.description,
             acr_values=" ".join(self.acr_values) or None,

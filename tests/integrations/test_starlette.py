@@ -59,6 +59,7 @@ from tokenguard import (
 )
 from tokenguard.integrations import asgi
 from tokenguard.integrations._verdict import Verdict
+from tokenguard.integrations.asgi import _order
 from tokenguard.integrations.starlette import (
     TokenGuardMiddleware,
     TokenUser,
@@ -1170,6 +1171,7 @@ def _logged(endpoint: Endpoint) -> Endpoint:
     [
         lambda route: Starlette(routes=[route], middleware=[guard(required=False)]),
         lambda route: TokenGuardMiddleware(Starlette(routes=[route]), make_validator(), required=False),
+        lambda route: asgi.TokenGuardMiddleware(Starlette(routes=[route]), make_validator(), required=False),
         lambda route: Starlette(
             routes=[Mount("/in", Starlette(routes=[route])), Mount("/", Router([Mount("/", PlainTextResponse())]))],
             middleware=[guard(required=False)],
@@ -1179,7 +1181,7 @@ def _logged(endpoint: Endpoint) -> Endpoint:
             middleware=[guard(required=False), Middleware(_Slotted)],
         ),
     ],
-    ids=["in", "outside", "mounted", "middleware"],
+    ids=["in", "outside", "plain", "mounted", "middleware"],
 )
 def test_a_route_whose_decorator_came_too_late_is_an_error_and_not_open(
     around: Callable[[BaseRoute], Any], between: Callable[[Endpoint], Endpoint]
@@ -1190,7 +1192,7 @@ def test_a_route_whose_decorator_came_too_late_is_an_error_and_not_open(
     app = around(StarletteRoute("/", users))
     require_scopes("read:users")(between(users))
     for _ in range(2):
-        with _raises_with(r"test_starlette.test_a_route_.*\.users is a route, and open: its decorator stands above"):
+        with _raises_with(r"test_starlette.test_a_route_.*\.users is a route without its decorator"):
             TestClient(app).get("/")
 
 
@@ -1226,7 +1228,7 @@ def test_a_decorator_that_comes_too_late_is_seen_after_the_first_request_too() -
     starlette: Any = client.app
     starlette.router.routes.append(StarletteRoute("/late", Late))
     require_token(Late)
-    with _raises_with(r"\.Late is a route, and open"):
+    with _raises_with(r"\.Late is a route without its decorator"):
         client.get("/late")
 
 
@@ -1260,6 +1262,51 @@ def test_decorators_in_their_order_are_no_error_whatever_they_copy() -> None:
         assert client.get(path, headers=with_token()).status_code == 200
     for path in ("/base", "/open"):
         assert client.get(path).text == "open"
+
+
+def test_routes_are_looked_at_when_something_new_was_guarded_and_not_for_each_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[str] = []
+    look = _order._fault
+
+    def counted(*apps: object) -> str:
+        looks.append("look")
+        return look(*apps)
+
+    monkeypatch.setattr(_order, "_fault", counted)
+
+    def inner(request: Request) -> Response:
+        return PlainTextResponse("inner")
+
+    async def users(request: Request) -> Response:
+        response: Response = require_token(inner)(request)
+        return response
+
+    client = client_of(StarletteRoute("/", require_token(users)), middleware=[guard(required=False)])
+    for _ in range(5):
+        assert client.get("/", headers=with_token()).text == "inner"
+    assert len(looks) == 2  # at the first request, and once more since it guarded another one
+    starlette: Any = client.app
+    starlette.router.routes.append(StarletteRoute("/open", inner))
+    require_token(lambda request: None)
+    for _ in range(5):
+        with _raises_with("is a route without its decorator"):
+            client.get("/")
+    assert len(looks) == 3
+
+
+def test_what_a_class_inherits_as_wrapped_is_not_what_it_wraps() -> None:
+    class Old(HTTPEndpoint):
+        async def get(self, request: Request) -> Response:
+            return PlainTextResponse("open")
+
+    class New(HTTPEndpoint):
+        __wrapped__ = Old
+
+    require_token(type("Sub", (New,), {}))
+    client = client_of(StarletteRoute("/", Old), middleware=[guard(required=False)])
+    assert client.get("/").text == "open"
 
 
 def test_a_mock_of_an_app_has_no_end_that_is_looked_for() -> None:

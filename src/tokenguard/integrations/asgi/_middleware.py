@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import cached_property
 
 from ...errors import ConfigurationError, RequestRefused
 from ...token import AccessToken
@@ -11,6 +12,7 @@ from .._authorization import credentials
 from .._guard import Guard
 from .._verdict import TOKEN_KEY, VERDICT_KEY, Verdict, bind, name_and_log
 from ._expiry import POLICY_VIOLATION, until_expiry
+from ._order import Order, guarded
 from ._types import ASGIApp, Message, Receive, Scope, Send
 
 # With these an application begins to answer. Before them it may give hints, or push (HTTP/2), and refuse all the same.
@@ -43,6 +45,8 @@ class TokenGuardMiddleware(Guard[ASGIApp, Scope]):
         except RequestRefused as refused:
             await _refuse(refused, scope, send)
             return
+        if self._order.times != guarded.times:
+            self._order.require(scope)
         # On a copy: what an outer layer holds is not ours to change, and whatever it put under our keys is gone.
         scope = {**scope, TOKEN_KEY: token, VERDICT_KEY: Verdict(token, self.validator)}
         self.announce(scope, token)
@@ -67,6 +71,10 @@ class TokenGuardMiddleware(Guard[ASGIApp, Scope]):
 
     def announce(self, scope: Scope, token: AccessToken | None) -> None:
         """For middleware of a framework: tell the scope in the framework's own words too."""
+
+    @cached_property
+    def _order(self) -> Order:
+        return Order(self.app)
 
     def _credentials(self, scope: Scope) -> bytes | None:
         """The token's text; None where a request may come without."""

@@ -16,7 +16,7 @@ from ...errors import ConfigurationError, RequestRefused
 from ...requirements import Requirement
 from .._answers import answer
 from .._verdict import VERDICT_KEY, admit, name_and_log
-from ._order import guarded
+from ..asgi._order import guarded
 
 F = TypeVar("F", bound=Callable[..., Any])
 

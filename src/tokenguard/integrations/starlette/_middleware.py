@@ -6,7 +6,6 @@ from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedU
 
 from ...token import AccessToken
 from .. import asgi
-from ._order import guarded, require_order
 
 
 class TokenUser(BaseUser):
@@ -50,13 +49,7 @@ class TokenGuardMiddleware(asgi.TokenGuardMiddleware):
     `@requires("read")` then works on the token's scopes, with Starlette's answers; `require_scopes` gives RFC 6750's.
     """
 
-    _known = 0  # how often something had been guarded when the routes were looked at
-
     def announce(self, scope: asgi.Scope, token: AccessToken | None) -> None:
-        if self._known != guarded.times:
-            times = guarded.times
-            require_order(scope.get("app"), self.app)
-            self._known = times
         unsaid = "user" not in scope and "auth" not in scope
         if unsaid or isinstance(scope.get("user"), (TokenUser, _NoUser)):  # of an outer middleware like this one
             scope["user"] = _NoUser() if token is None else TokenUser(token)

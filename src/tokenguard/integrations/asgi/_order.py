@@ -1,6 +1,7 @@
 """Decorators above `@app.get`, where they do nothing: what is in the routes by then is the bare function.
 
-What was guarded is remembered, and looked for in the routes at the next request: such a route would be open.
+What was guarded is remembered, and looked for in the routes at the next request: such a route would be open. No
+framework is asked for that: routes are objects with an `endpoint`, apps are what has routes, or another app inside.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from ...errors import ConfigurationError
+from ._types import Scope
 
 
 class _Guarded:
-    """What our decorators wrapped; `times`, how often, tells in one look whether something is new.
+    """What our decorators wrapped, in this process; `times` tells in one look whether something is new.
 
     By identity: `functools.wraps` of another decorator would copy a mark, and an endpoint need not have a hash.
     """
@@ -25,10 +27,12 @@ class _Guarded:
 
     def add(self, endpoint: Any) -> None:
         """Remember an endpoint, and all that it is a wrapper of: any of these may be what `@app.get` saw."""
+        known = True
         while isinstance(endpoint, FunctionType | type):
+            known = known and endpoint in self
             self._bare[id(endpoint)] = endpoint
-            endpoint = getattr(endpoint, "__wrapped__", None)
-        self.times += 1
+            endpoint = vars(endpoint).get("__wrapped__")  # its own: a class would have that of its base too
+        self.times += not known
 
     def __contains__(self, endpoint: object) -> bool:
         return endpoint is not None and self._bare.get(id(endpoint)) is endpoint
@@ -37,19 +41,41 @@ class _Guarded:
 guarded: Final = _Guarded()
 
 
-def require_order(*apps: object) -> None:
-    """See to it that no route of these apps leads to what a decorator wrapped, past the decorator.
+class Order:
+    """Whether no route of an app leads past a decorator. Looked at when something was guarded since the last time.
 
-    Raises:
-        ConfigurationError: one does.
+    Attributes:
+        times: until when (`guarded.times`) that is known to be so.
     """
+
+    def __init__(self, app: object) -> None:
+        self.times = 0
+        self._app = app
+        self._fault = (0, "")  # and until when that is known
+
+    def require(self, scope: Scope) -> None:
+        """See to it that the routes of this app, and of the one that the scope names, are as they should be.
+
+        Raises:
+            ConfigurationError: one is not.
+        """
+        times = guarded.times
+        if self._fault[0] != times:
+            self._fault = (times, _fault(scope.get("app"), self._app))
+        if self._fault[1]:
+            raise ConfigurationError(self._fault[1])
+        self.times = times
+
+
+def _fault(*apps: object) -> str:
     for endpoint in _endpoints(apps):
         if endpoint in guarded:
-            raise ConfigurationError(
-                f"{endpoint.__module__}.{endpoint.__qualname__} is a route, and open: its decorator stands above "
-                "@app.get. Write it below, or Security(guard, scopes=[...]). Meant to be open here, and guarded "
-                "elsewhere? Then make it two functions"
+            return (
+                f"{endpoint.__module__}.{endpoint.__qualname__} is a route without its decorator, which stands above "
+                "@app.get. Write it below, or Security(guard, scopes=[...]). Meant to be a route without it too? Then "
+                "make it two functions"
             )
+    return ""
 
 
 def _endpoints(apps: tuple[object, ...]) -> Iterator[Any]:
