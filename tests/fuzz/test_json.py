@@ -160,12 +160,13 @@ def test_a_number_of_hundreds_of_digits_is_seen_wherever_it_stands(
     agree(f'{{"{"a" * before}":[{sign}{"1" * digits}{behind}]}}'.encode())
 
 
-@given(st.integers(0, 80), st.integers(190, 310), st.integers(0, 130), st.sampled_from(["", "-"]), st.booleans())
+@given(st.integers(0, 80), st.integers(205, 250), st.integers(5, 110), st.sampled_from(["", "-"]), st.booleans())
 def test_digits_and_exponent_may_be_too_much_together(
     before: int, digits: int, exponent: int, sign: str, escaped: bool
 ) -> None:
     name = ("\\u00e9" if escaped else "a") + "a" * before
-    agree(f'{{"{name}":{sign}{"9" * digits}e{exponent},"b":[{sign}1{"0" * digits}E+{exponent}]}}'.encode())
+    agree(f'{{"{name}":{sign}{"9" * digits}e{exponent}}}'.encode())
+    agree(f'{{"{name}":[{sign}1{"0" * digits}E+{exponent}]}}'.encode())
 
 
 def test_the_quick_ways_are_taken_for_what_issuers_send() -> None:
