@@ -49,6 +49,7 @@ class ClaimRules:
     audience: frozenset[str] | None
     # An audience of ours, as that of a token that names no other.
     alone: Mapping[str, tuple[str]] = field(init=False, repr=False, compare=False)
+    expected: str = field(init=False, repr=False, compare=False)  # all of ours, for the log: sorted once, not by noise
     quoted: bool = True
     aud_optional: bool = False
     aud_may_be_empty: bool = False
@@ -72,6 +73,7 @@ class ClaimRules:
         kind = tuple(dict(profile.kind).items())
         for name, value in {
             "alone": {name: (name,) for name in self.audience or ()},
+            "expected": for_log(" or ".join(sorted(self.audience or ()))),
             "required": required,
             "one_of": one_of,
             "kind": kind,
@@ -213,7 +215,7 @@ def _audience(claims: dict[str, Any], rules: ClaimRules) -> tuple[str, ...]:
                 return ()
             raise InvalidToken(Reason.WRONG_AUDIENCE, f"no {' nor '.join(names)}")
         said = for_log(value) if rules.quoted else "another"
-        raise InvalidToken(Reason.WRONG_AUDIENCE, f"{name} is {said}, not {for_log(' or '.join(sorted(ours)))}")
+        raise InvalidToken(Reason.WRONG_AUDIENCE, f"{name} is {said}, not {rules.expected}")
     return tuple(named)
 
 
